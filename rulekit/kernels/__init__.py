@@ -1,0 +1,1 @@
+"""Numba kernels: pure functions on arrays, no Python objects, no knowledge of rules or pairs."""

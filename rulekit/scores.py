@@ -1,0 +1,128 @@
+"""Scores: how well each of two responses satisfies each rule, as plain arrays.
+
+Judges make them, selectors and label models read them. score = P(yes) - P(no) in [-1, 1];
+relevance = 1 - P(irrelevant) in [0, 1]; the discrepancy of a rule is score(A) - score(B).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from rulekit.files import write_atomically
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """Scores of n_pairs pairs under n_rules rules.
+
+    Parameters
+    ----------
+    a, b
+        Score of the first and the second response, (n_pairs, n_rules), in [-1, 1]. Stored as
+        C-contiguous float32.
+    relevance
+        How much each rule matters to each pair, (n_pairs, n_rules), in [0, 1]; optional.
+    rule_ids, pair_ids
+        Names of the columns and rows, so that files cannot be mixed up; optional.
+
+    Raises
+    ------
+    ValueError
+        If shapes differ, or a value is NaN or out of range: the message names array, row and
+        column.
+    """
+
+    a: np.ndarray  # (n_pairs, n_rules)
+    b: np.ndarray  # (n_pairs, n_rules)
+    relevance: np.ndarray | None = None  # (n_pairs, n_rules)
+    rule_ids: Sequence[str] | None = None
+    pair_ids: Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        set_field = object.__setattr__
+        set_field(self, "a", _checked("a", self.a, -1.0, None))
+        set_field(self, "b", _checked("b", self.b, -1.0, self.a.shape))
+        if self.relevance is not None:
+            set_field(self, "relevance", _checked("relevance", self.relevance, 0.0, self.a.shape))
+        for name, length in (("pair_ids", self.n_pairs), ("rule_ids", self.n_rules)):
+            ids = getattr(self, name)
+            if ids is None:
+                continue
+            ids = tuple(map(str, ids))
+            if len(ids) != length or len(set(ids)) != length:
+                raise ValueError(f"{name}: {len(ids)} ids; allowed: {length} unique ids")
+            set_field(self, name, ids)
+
+    @classmethod
+    def from_discrepancy(cls, discrepancy, relevance=None, rule_ids=None, pair_ids=None) -> Scores:
+        """Scores of a judge that compared the two responses: ±δ/2, so that a - b = δ in [-1, 1]."""
+        half = np.asarray(discrepancy, dtype=np.float32) / 2
+        return cls(half, -half, relevance, rule_ids, pair_ids)
+
+    @property
+    def n_pairs(self) -> int:
+        return self.a.shape[0]
+
+    @property
+    def n_rules(self) -> int:
+        return self.a.shape[1]
+
+    @property
+    def discrepancy(self) -> np.ndarray:
+        """a - b, float32 (n_pairs, n_rules) in [-2, 2]; made anew at each access."""
+        return self.a - self.b
+
+    def rows(self, index) -> Scores:
+        """The scores of some pairs: an integer or boolean index over rows."""
+        index = np.asarray(index)
+        positions = np.arange(self.n_pairs)[index]
+        return Scores(
+            self.a[positions],
+            self.b[positions],
+            None if self.relevance is None else self.relevance[positions],
+            self.rule_ids,
+            None if self.pair_ids is None else [self.pair_ids[i] for i in positions],
+        )
+
+    def write(self, path: str | Path) -> Path:
+        """Write as Parquet, atomically: a row a pair, `a`, `b`, `relevance` as fixed-size arrays."""
+        width = pl.Array(pl.Float32, self.n_rules)
+        columns = {"pair_id": list(self.pair_ids or map(str, range(self.n_pairs)))}
+        for name in ("a", "b", "relevance"):
+            if (values := getattr(self, name)) is not None:
+                columns[name] = pl.Series(name, values, dtype=width)
+        ids = "\n".join(self.rule_ids or (f"r{j:03d}" for j in range(self.n_rules)))
+        frame = pl.DataFrame(columns)
+        return write_atomically(
+            path, lambda p: frame.write_parquet(p, metadata={"rulekit.rule_ids": ids})
+        )
+
+    @classmethod
+    def read(cls, path: str | Path) -> Scores:
+        """Read what `write` wrote; `ValueError` if the file is no table of scores."""
+        frame = pl.read_parquet(path)
+        ids = pl.read_parquet_metadata(path).get("rulekit.rule_ids")
+        if ids is None or not {"pair_id", "a", "b"} <= set(frame.columns):
+            raise ValueError(f"{path}: not written by Scores.write (columns {frame.columns})")
+        arrays = {c: frame[c].to_numpy() for c in ("a", "b", "relevance") if c in frame.columns}
+        return cls(**arrays, rule_ids=ids.split("\n"), pair_ids=frame["pair_id"].to_list())
+
+
+def _checked(name: str, values, low: float, shape: tuple[int, ...] | None) -> np.ndarray:
+    array = np.ascontiguousarray(values, dtype=np.float32)
+    if array.ndim != 2 or 0 in array.shape:
+        raise ValueError(f"{name} has shape {array.shape}; allowed: (n_pairs, n_rules), not empty")
+    if shape is not None and array.shape != shape:
+        raise ValueError(f"{name} has shape {array.shape}; allowed: {shape}, the shape of a")
+    # NaN propagates through min and max, so two reductions without a temporary see all of it.
+    if not (array.min() >= low and array.max() <= 1.0):
+        row, column = np.argwhere(~((array >= low) & (array <= 1.0)))[0]
+        raise ValueError(
+            f"{name}, row {row}, rule {column} is {array[row, column]}; allowed: {low:g} to 1"
+        )
+    return array

@@ -1,0 +1,320 @@
+"""Named data sets: a name comes in, checked preference pairs (and recorded ratings) go out.
+
+`embedded` comes with the kit. The others are read from the folder named by the environment
+variable RULEKIT_DATA, or downloaded once from their public home into the cache. Either way their
+content has to have the SHA-256 written here; none of their rows is part of this project.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from rulekit.files import cache_folder, resource, sha256, write_atomically
+from rulekit.pairs import load_pairs
+from rulekit.rules import Rule, RuleSet
+from rulekit.scores import Scores
+
+_HH = "https://raw.githubusercontent.com/anthropics/hh-rlhf/master/harmless-base/test.jsonl.gz"
+_VOTES = "https://raw.githubusercontent.com/maartenbuyl/alignment-discretion/main/"
+_XSTEST = (
+    "https://raw.githubusercontent.com/paul-rottger/exaggerated-safety/"
+    "a3bb396ddc1939c6f264f17b7cf5b7a5d82833de/model_completions/xstest_v2_completions_"
+)
+_VOTES_PARITY = 0  # of the hash of the first human turn
+_XSTEST_MODELS = ("gpt4", "llama2new", "llama2orig", "mistralguard", "mistralinstruct")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A named data set: what it is, under what licence, and how its files are had."""
+
+    name: str
+    description: str
+    licence: str
+    home: str
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file of a source: its place under RULEKIT_DATA, its content's SHA-256, how to fetch it."""
+
+    path: str
+    sha256: str  # of the uncompressed content
+    fetch: Callable[[], bytes]
+    home: str
+
+
+SOURCES = {
+    s.name: s
+    for s in (
+        Source("embedded", "prompts with four ranked responses each, written for rulekit", "CC-BY-4.0",
+               "data/pairs.jsonl"),
+        Source("hh-rlhf/harmless-base-test", "Anthropic HH-RLHF, human preferences, 2,312 pairs", "MIT",
+               "github.com/anthropics/hh-rlhf"),
+        Source("hh-rule-votes", "1,162 of those pairs, rated by an LLM under 21 rules (Buyl et al. 2025)",
+               "none stated", "github.com/maartenbuyl/alignment-discretion"),
+        Source("xstest", "976 pairs from XSTest v2 (Röttger et al. 2024), labels of refusal", "CC-BY-4.0",
+               "github.com/paul-rottger/exaggerated-safety"),
+    )
+}  # fmt: skip
+
+
+def load(name: str) -> pl.DataFrame:
+    """The pairs of a named data set, in the canonical frame of `rulekit.load_pairs`.
+
+    Parameters
+    ----------
+    name
+        One of ``SOURCES``.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name, or content whose SHA-256 is not the one pinned here.
+    FileNotFoundError
+        If the data is neither under RULEKIT_DATA nor to be had from its public home.
+    """
+    if name not in SOURCES:
+        raise ValueError(f"unknown data set {name!r}; allowed: {', '.join(SOURCES)}")
+    if name == "embedded":
+        return load_pairs(resource("data/pairs.jsonl"))
+    if name == "xstest":
+        pairs = load_pairs(_obtain(_XSTEST_PAIRS))
+        numbered = pl.concat_str(pl.col("id"), pl.lit(":"), pl.int_range(pl.len()).over("id"))
+        return pairs.with_columns(pair_id=numbered)
+    pairs = load_pairs(_obtain(_HH_PAIRS), skip_invalid=True)  # four rows hold an empty response
+    if name == "hh-rule-votes":
+        rated = _votes()["row_id"].unique()
+        pairs = pairs.filter(pl.col("pair_id").cast(pl.Int64).is_in(rated.implode()))
+    return pairs
+
+
+def load_ratings(name: str) -> tuple[RuleSet, Scores]:
+    """The ratings that come with a data set, aligned with the pairs that `load` returns.
+
+    ``embedded``: the annotations of `data/pairs.jsonl`, score +1 where a response satisfies a
+    rule, -1 where it violates it and 0 where the rule is irrelevant; a pair's relevance is the
+    mean over its two responses. ``hh-rule-votes``: the LLM compared the responses, so δ =
+    P(chosen) - P(rejected) and relevance = 1 - P(neither), each renormalised to sum to 1. There
+    the chosen response was always shown first, so that a position bias of the judge cannot be
+    told from signal.
+
+    Raises
+    ------
+    ValueError
+        If the data set comes without ratings.
+    """
+    if name == "embedded":
+        rules = RuleSet.load(resource("data/rules.yaml"))
+        return rules, _annotated_scores(load(name), rules)
+    if name == "hh-rule-votes":
+        table = pl.read_csv(_obtain(_VOTE_RULES))
+        texts = [" ".join(t.split()).replace(" .", ".") for t in table["text"]]
+        rules = RuleSet(tuple(Rule(f"ccai-{i:02d}", t, "constitution") for i, t in enumerate(texts)))
+        return rules, _vote_scores(load(name), len(rules), rules.ids)
+    raise ValueError(f"{name!r} comes without ratings; allowed: embedded, hh-rule-votes")
+
+
+def annotations(pairs: pl.DataFrame, rules: RuleSet) -> tuple[list[str], np.ndarray]:
+    """Annotated responses of ranked pairs: ids (n_responses,) and scores -1, 0, +1 (n_responses, n_rules).
+
+    Raises
+    ------
+    ValueError
+        If an annotation names a rule that is not in the set, or one both ways.
+    """
+    position = {rule_id: j for j, rule_id in enumerate(rules.ids)}
+    rated: dict[str, np.ndarray] = {}
+    for row in pairs.iter_rows(named=True):
+        for entry in row["annotations"]:
+            name = f"{row['prompt_id']}:{entry['id']}"
+            if name in rated:
+                continue
+            scores = np.zeros(len(rules), np.float32)
+            for field, value in (("satisfies", 1.0), ("violates", -1.0)):
+                for rule_id in entry[field]:
+                    if rule_id not in position:
+                        raise ValueError(f"response {name}: {field} names no rule: {rule_id!r}")
+                    if scores[position[rule_id]]:
+                        raise ValueError(f"response {name}: rule {rule_id!r} is annotated twice")
+                    scores[position[rule_id]] = value
+            rated[name] = scores
+    return list(rated), np.stack(list(rated.values()))
+
+
+def _annotated_scores(pairs: pl.DataFrame, rules: RuleSet) -> Scores:
+    names, rated = annotations(pairs, rules)
+    row_of = {name: i for i, name in enumerate(names)}
+    a, b = (rated[[row_of[n] for n in pairs[c]]] for c in ("response_id_a", "response_id_b"))
+    return Scores(a, b, (abs(a) + abs(b)) / 2, rules.ids, pairs["pair_id"].to_list())
+
+
+def _votes() -> pl.DataFrame:
+    return pl.read_csv(_obtain(_VOTE_TABLE))
+
+
+def _vote_scores(pairs: pl.DataFrame, n_rules: int, rule_ids: list[str]) -> Scores:
+    votes = _votes().sort("row_id", "rule")
+    p = votes.select("p_chosen", "p_rejected", "p_neither").to_numpy().reshape(-1, n_rules, 3)
+    p = p / p.sum(axis=2, keepdims=True)
+    rows = {str(r): i for i, r in enumerate(votes["row_id"].unique(maintain_order=True))}
+    p = p[[rows[i] for i in pairs["pair_id"]]]  # (n_pairs, n_rules, 3)
+    delta, relevance = p[..., 0] - p[..., 1], 1 - p[..., 2]
+    return Scores.from_discrepancy(delta, relevance.clip(0, 1), rule_ids, pairs["pair_id"].to_list())
+
+
+# Files: a local folder, or a download in the same form -------------------------------------------
+
+
+def _obtain(file: _File) -> Path:
+    """Path of a file whose content has the pinned SHA-256."""
+    if folder := os.environ.get("RULEKIT_DATA"):
+        path = Path(folder).expanduser() / file.path
+        if not path.is_file():
+            raise FileNotFoundError(f"RULEKIT_DATA is {folder!r}, and there is no {file.path} in it")
+        return _verified(path, file)
+    path = cache_folder("sources") / file.path
+    if not path.is_file():
+        try:
+            content = file.fetch()
+        except OSError as error:
+            raise FileNotFoundError(
+                f"{file.path} could not be downloaded from {file.home} ({error}); where there is no "
+                "network, set RULEKIT_DATA to a folder that holds it"
+            ) from error
+        packed = gzip.compress(content, mtime=0) if path.suffix == ".gz" else content
+        write_atomically(path, lambda p: p.write_bytes(packed))
+    return _verified(path, file)
+
+
+def _verified(path: Path, file: _File) -> Path:
+    content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    if (found := sha256(content)) != file.sha256:
+        raise ValueError(f"{path}: its content has sha256 {found}; allowed: {file.sha256}")
+    return path
+
+
+def _download(url: str) -> bytes:
+    import pooch
+
+    name = sha256(url)[:16]
+    path = pooch.retrieve(url, known_hash=None, fname=name, path=cache_folder("downloads"))
+    return Path(path).read_bytes()
+
+
+def xstest_pairs(completions: dict[str, pl.DataFrame]) -> str:
+    """XSTest completions of several models as preference pairs, one JSON object a line.
+
+    On a safe prompt full compliance is preferred to full refusal, on an unsafe one (a type that
+    begins with 'contrast') full refusal to full compliance.
+
+    Parameters
+    ----------
+    completions
+        Model → frame with columns id, type, prompt, completion, final_label.
+    """
+    by_prompt: dict[str, dict[str, dict]] = {}
+    for model, frame in completions.items():
+        for row in frame.iter_rows(named=True):
+            by_prompt.setdefault(row["id"], {})[model] = row
+    lines = []
+    for answers in by_prompt.values():
+        row = next(iter(answers.values()))
+        unsafe = row["type"].startswith("contrast")
+        labels = ["1_full_compliance", "2_full_refusal"]
+        good, bad = reversed(labels) if unsafe else labels
+        sides = [[m for m, r in answers.items() if r["final_label"] == x] for x in (bad, good)]
+        for rejected, chosen in product(*sides):
+            pair = {
+                "id": row["id"],
+                "type": row["type"],
+                "prompt": row["prompt"],
+                "chosen": answers[chosen]["completion"],
+                "rejected": answers[rejected]["completion"],
+                "chosen_model": chosen,
+                "rejected_model": rejected,
+                "subset": f"xstest-should-{'refuse' if unsafe else 'respond'}",
+            }
+            lines.append(json.dumps(pair) + "\n")
+    return "".join(lines)
+
+
+def vote_table(table: pl.DataFrame, dialogues: list[str]) -> str:
+    """The authors' table of votes in the kit's form: CSV text of one row a pair and rule.
+
+    Keeps the pairs whose first human turn has an even or odd hash, as the pinned file does, and
+    six significant digits.
+
+    Parameters
+    ----------
+    table
+        Columns row_id, principle_id, prob_A, prob_B, prob_NA; A is the chosen response.
+    dialogues
+        The chosen dialogue of every row of harmless-base-test, in order.
+    """
+    def kept(dialogue: str) -> bool:
+        first = dialogue.split("\n\nHuman:", 1)[1].split("\n\nAssistant:", 1)[0]
+        return int(sha256(first.strip().lower()), 16) % 2 == _VOTES_PARITY
+
+    rows = [i for i, dialogue in enumerate(dialogues) if kept(dialogue)]
+    table = table.filter(pl.col("row_id").is_in(rows)).sort("row_id", "principle_id")
+    columns = ("row_id", "principle_id", "prob_A", "prob_B", "prob_NA")
+    lines = [f"{i},{j},{a:.6g},{b:.6g},{n:.6g}\n" for i, j, a, b, n in table.select(columns).rows()]
+    return "row_id,rule,p_chosen,p_rejected,p_neither\n" + "".join(lines)
+
+
+def _fetch_xstest() -> bytes:
+    frames = {
+        model: pl.read_csv(io.BytesIO(_download(f"{_XSTEST}{model}.csv")), infer_schema=False)
+        for model in _XSTEST_MODELS
+    }
+    return xstest_pairs(frames).encode()
+
+
+def _fetch_votes() -> bytes:
+    url = f"{_VOTES}principle_specific_preferences/hh_test_seed_4ob.csv"
+    with gzip.open(_obtain(_HH_PAIRS), "rt", encoding="utf-8") as file:
+        dialogues = [json.loads(line)["chosen"] for line in file]
+    return vote_table(pl.read_csv(io.BytesIO(_download(url))), dialogues).encode()
+
+
+def _fetch_vote_rules() -> bytes:
+    lines = _download(f"{_VOTES}principles/ccai_seed_short.txt").decode().splitlines()
+    table = pl.DataFrame({"rule": range(len(lines)), "text": lines})
+    return table.write_csv().encode()
+
+
+_HH_PAIRS = _File(
+    "hh-rlhf/harmless-base-test.jsonl.gz",
+    "14d765196c9f18d84f9bb3a78bac608c8f2915110ebcbd74ec95db7b7198b008",
+    lambda: gzip.decompress(_download(_HH)),
+    _HH,
+)
+_XSTEST_PAIRS = _File(
+    "xstest/pairs.jsonl.gz",
+    "f7949cbffcb49e54c01bc3f8f40912b16d1bce8c141289b9ae219c45d5bba624",
+    _fetch_xstest,
+    _XSTEST,
+)
+_VOTE_TABLE = _File(
+    "hh-rule-votes/votes.csv.gz",
+    "33f6a2043db1179079604afe048a6447846a2910508581930eb8a77883953a9f",
+    _fetch_votes,
+    _VOTES,
+)
+_VOTE_RULES = _File(
+    "hh-rule-votes/rules.csv",
+    "5afb3c98fc18e8ae0a1a94707e06447f3159efd53fee891515e65b472aa5d900",
+    _fetch_vote_rules,
+    _VOTES,
+)
