@@ -52,6 +52,7 @@ class _File:
     sha256: str  # of the uncompressed content
     fetch: Callable[[], bytes]
     home: str
+    unordered: bool = False  # the hash is of the sorted lines
 
 
 SOURCES = {
@@ -90,8 +91,8 @@ def load(name: str) -> pl.DataFrame:
         return load_pairs(resource("data/pairs.jsonl"))
     if name == "xstest":
         pairs = load_pairs(_obtain(_XSTEST_PAIRS))
-        numbered = pl.concat_str(pl.col("id"), pl.lit(":"), pl.int_range(pl.len()).over("id"))
-        return pairs.with_columns(pair_id=numbered)
+        name = pl.concat_str("id", "chosen_model", "rejected_model", separator=":")
+        return pairs.with_columns(pair_id=name).sort("pair_id")
     pairs = load_pairs(_obtain(_HH_PAIRS), skip_invalid=True)  # four rows hold an empty response
     if name == "hh-rule-votes":
         rated = _votes()["row_id"].unique()
@@ -199,6 +200,8 @@ def _obtain(file: _File) -> Path:
 
 def _verified(path: Path, file: _File) -> Path:
     content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    if file.unordered:
+        content = b"".join(sorted(content.splitlines(keepends=True)))
     if (found := sha256(content)) != file.sha256:
         raise ValueError(f"{path}: its content has sha256 {found}; allowed: {file.sha256}")
     return path
@@ -269,8 +272,8 @@ def vote_table(table: pl.DataFrame, dialogues: list[str]) -> str:
     rows = [i for i, dialogue in enumerate(dialogues) if kept(dialogue)]
     table = table.filter(pl.col("row_id").is_in(rows)).sort("row_id", "principle_id")
     columns = ("row_id", "principle_id", "prob_A", "prob_B", "prob_NA")
-    lines = [f"{i},{j},{a:.6g},{b:.6g},{n:.6g}\n" for i, j, a, b, n in table.select(columns).rows()]
-    return "row_id,rule,p_chosen,p_rejected,p_neither\n" + "".join(lines)
+    lines = [f"{i},{j},{a:.6g},{b:.6g},{n:.6g}\r\n" for i, j, a, b, n in table.select(columns).rows()]
+    return "row_id,rule,p_chosen,p_rejected,p_neither\r\n" + "".join(lines)
 
 
 def _fetch_xstest() -> bytes:
@@ -289,9 +292,9 @@ def _fetch_votes() -> bytes:
 
 
 def _fetch_vote_rules() -> bytes:
-    lines = _download(f"{_VOTES}principles/ccai_seed_short.txt").decode().splitlines()
-    table = pl.DataFrame({"rule": range(len(lines)), "text": lines})
-    return table.write_csv().encode()
+    lines = _download(f"{_VOTES}principles/ccai_seed.txt").decode().splitlines()
+    table = pl.DataFrame({"rule": range(len(lines)), "text": [t.strip() for t in lines]})
+    return table.write_csv(line_terminator="\r\n").encode()
 
 
 _HH_PAIRS = _File(
@@ -302,9 +305,10 @@ _HH_PAIRS = _File(
 )
 _XSTEST_PAIRS = _File(
     "xstest/pairs.jsonl.gz",
-    "f7949cbffcb49e54c01bc3f8f40912b16d1bce8c141289b9ae219c45d5bba624",
+    "017d51380f3cb1883c42e19edac81ecd48d7f885b0abef1cd884a7c80f68ea77",
     _fetch_xstest,
     _XSTEST,
+    unordered=True,
 )
 _VOTE_TABLE = _File(
     "hh-rule-votes/votes.csv.gz",
