@@ -13,12 +13,13 @@ __version__ = "0.1.0"
 _MODULES = (
     "encoder",
     "evaluate",
+    "experiment",
     "information",
     "judges",
+    "pairs",
     "plots",
     "runs",
     "sources",
-    "theory",
     "training",
 )
 _NAMES = {

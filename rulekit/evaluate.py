@@ -146,3 +146,61 @@ def adapter_metrics(probabilities, target, k: int) -> dict[str, float]:
         "micro_f1": float(2 * hit.sum() / (wanted.sum() + given.sum())),
         "macro_f1": float(f1.mean()),
     }
+
+
+def auc(score, positive) -> tuple[float, float, float]:
+    """Area under the ROC curve with a 95 % interval: (value, low, high).
+
+    Parameters
+    ----------
+    score
+        Larger means more likely positive, (n,).
+    positive
+        bool (n,), with both values present.
+
+    References
+    ----------
+    J. A. Hanley, B. J. McNeil, Radiology 143 (1982): the standard error of the interval.
+    """
+    from scipy.stats import norm, rankdata
+
+    score, positive = np.asarray(score, dtype=np.float64), np.asarray(positive, dtype=bool)
+    m, n = int(positive.sum()), int((~positive).sum())
+    if score.shape != positive.shape or not m or not n:
+        raise ValueError(f"{m} positives and {n} negatives; allowed: at least one of each")
+    value = (rankdata(score)[positive].sum() - m * (m + 1) / 2) / (m * n)
+    q1, q2 = value / (2 - value), 2 * value**2 / (1 + value)
+    variance = value * (1 - value) + (m - 1) * (q1 - value**2) + (n - 1) * (q2 - value**2)
+    spread = norm.ppf(0.975) * np.sqrt(variance / (m * n))
+    return float(value), float(max(0, value - spread)), float(min(1, value + spread))
+
+
+def judge_metrics(probabilities, truth, prior) -> dict[str, float]:
+    """A judge against annotations, beside the floor of each rule's own frequencies.
+
+    Parameters
+    ----------
+    probabilities
+        P(no), P(irrelevant), P(yes), (n_responses, n_rules, 3).
+    truth
+        -1, 0, +1, (n_responses, n_rules).
+    prior
+        The floor: each rule's frequencies on the training responses, (n_rules, 3).
+
+    Returns
+    -------
+    ``log_loss`` in nats and ``floor_log_loss``; ``relevant_auc``, does it know which rules matter,
+    and ``satisfied_auc``, among the relevant, does it know which are satisfied, each beside the
+    same for the floor.
+    """
+    p, truth = np.asarray(probabilities, dtype=np.float64), np.asarray(truth).astype(int)
+    floor = np.broadcast_to(prior, p.shape)
+    relevant = truth != 0
+    out = {}
+    for name, q in (("", p), ("floor_", floor)):
+        picked = np.take_along_axis(q, (truth + 1)[..., None], axis=2)
+        out[f"{name}log_loss"] = float(-np.log(picked.clip(1e-9)).mean())
+        out[f"{name}relevant_auc"] = auc(1 - q[..., 1].ravel(), relevant.ravel())[0]
+        score = (q[..., 2] - q[..., 0])[relevant]
+        out[f"{name}satisfied_auc"] = auc(score, truth[relevant] > 0)[0]
+    return out

@@ -37,7 +37,7 @@ class RewardModelConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     layers: int = Field(0, ge=0, le=6)
-    l2: float = Field(3.0, gt=0)
+    l2: float = Field(30.0, gt=0)
     epochs: int = Field(1, ge=1)
     batch_size: int = Field(16, ge=1)
     learning_rate: float = Field(5e-5, gt=0)

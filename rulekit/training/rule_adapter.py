@@ -56,8 +56,8 @@ def train_rule_adapter(
     pairs: pl.DataFrame,
     selection: Selection,
     *,
-    epochs: int = 200,
-    learning_rate: float = 1e-2,
+    epochs: int = 50,
+    learning_rate: float = 3e-3,
     weight_decay: float = 0.1,
     seed: int = 0,
 ) -> RuleAdapter:
