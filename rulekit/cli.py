@@ -13,7 +13,9 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="rulekit", description="Rule-based preference labels.")
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="execute a recipe of notebooks, headless")
-    run.add_argument("recipe", help="name of a recipe (quickstart, hh-rlhf) or path of a .yaml file")
+    run.add_argument(
+        "recipe", help="name of a recipe (quickstart, hh-rlhf) or path of a .yaml file"
+    )
     run.add_argument("-p", nargs=2, metavar=("NAME", "VALUE"), action="append", default=[],
                      help="override a parameter; the value is read as YAML")  # fmt: skip
     run.add_argument("--runs", default="runs", help="folder for the results (default: runs)")
@@ -34,7 +36,10 @@ def main(argv: list[str] | None = None) -> int:
         print(f"rulekit: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("rulekit: interrupted; --resume goes on from the last finished notebook", file=sys.stderr)
+        print(
+            "rulekit: interrupted; --resume goes on from the last finished notebook",
+            file=sys.stderr,
+        )
         return 130
     print(f"open {folder}/html/ for the results; figures in {folder}/metrics.json")
     return 0

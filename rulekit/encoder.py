@@ -44,7 +44,9 @@ def folder() -> Path:
         package = Path(spec.submodule_search_locations[0])
         found = next((p.parent for p in sorted(package.rglob("model.safetensors"))), None)
         if found is None:
-            raise FileNotFoundError(f"{package} holds no model.safetensors; reinstall rulekit[offline]")
+            raise FileNotFoundError(
+                f"{package} holds no model.safetensors; reinstall rulekit[offline]"
+            )
     else:
         from huggingface_hub import snapshot_download
 
@@ -118,7 +120,9 @@ class Encoder:
             while order:
                 size = max(1, _TOKENS_PER_BATCH // len(ids[order[0]]))
                 batch, order = order[:size], order[size:]
-                inputs = self.tokenizer.pad({"input_ids": [ids[i] for i in batch]}, return_tensors="pt")
+                inputs = self.tokenizer.pad(
+                    {"input_ids": [ids[i] for i in batch]}, return_tensors="pt"
+                )
                 hidden = self.model(**inputs).last_hidden_state  # (batch, length, dim)
                 mask = inputs["attention_mask"].unsqueeze(-1).float()
                 mean = (hidden * mask).sum(1) / mask.sum(1)
@@ -141,7 +145,9 @@ def _read(keys: list[bytes]) -> dict[bytes, np.ndarray]:
         for i in range(0, len(wanted), 500):
             part = wanted[i : i + 500]
             marks = ",".join("?" * len(part))
-            found += store.execute(f"SELECT text, vector FROM vectors WHERE text IN ({marks})", part)
+            found += store.execute(
+                f"SELECT text, vector FROM vectors WHERE text IN ({marks})", part
+            )
         return {key: np.frombuffer(vector, np.float32) for key, vector in found}
     finally:
         store.close()

@@ -63,7 +63,9 @@ def pairwise_accuracy(
     margin = np.asarray(margin, dtype=np.float64)
     known = np.array([np.nan if p is None else p for p in preference], dtype=np.float64)
     if margin.shape != known.shape or margin.ndim != 1:
-        raise ValueError(f"margin has shape {margin.shape}, preference {known.shape}; allowed: (n,)")
+        raise ValueError(
+            f"margin has shape {margin.shape}, preference {known.shape}; allowed: (n,)"
+        )
     if np.isnan(margin).any():
         raise ValueError(f"margin, row {np.isnan(margin).argmax()} is NaN; allowed: numbers")
     strict = np.isfinite(known) & (known != 0)

@@ -100,7 +100,9 @@ def reward_table(
     return pl.DataFrame(rows)
 
 
-def encoder_judge_report(pairs: pl.DataFrame, rules: RuleSet, n_folds: int = 5, seed: int = 0) -> dict:
+def encoder_judge_report(
+    pairs: pl.DataFrame, rules: RuleSet, n_folds: int = 5, seed: int = 0
+) -> dict:
     """The encoder judge on annotated prompts it has not seen, beside each rule's frequencies."""
     from rulekit.judges.encoder import EncoderJudge, annotated_responses
 

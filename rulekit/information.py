@@ -103,7 +103,9 @@ def _from_tables(tables: np.ndarray, estimator: str, unit: str) -> np.ndarray:
 
     nats = plogp(tables, (1, 2)) - plogp(rows, 1) - plogp(columns, 1)
     if estimator != "plugin":
-        occupied = (tables > 0).sum(axis=(1, 2)) - (rows > 0).sum(axis=1) - (columns > 0).sum(axis=1)
+        occupied = (
+            (tables > 0).sum(axis=(1, 2)) - (rows > 0).sum(axis=1) - (columns > 0).sum(axis=1)
+        )
         nats = nats - (occupied + 1) / (2 * n)
     return nats / _UNITS[unit]
 
@@ -113,5 +115,7 @@ def _discrete(name: str, values) -> np.ndarray:
     if values.ndim != 1 or len(values) == 0:
         raise ValueError(f"{name} has shape {values.shape}; allowed: (n,), not empty")
     if np.issubdtype(values.dtype, np.floating) and np.isnan(values).any():
-        raise ValueError(f"{name}, row {np.isnan(values).argmax()} is NaN; allowed: discrete values")
+        raise ValueError(
+            f"{name}, row {np.isnan(values).argmax()} is NaN; allowed: discrete values"
+        )
     return np.unique(values, return_inverse=True)[1]

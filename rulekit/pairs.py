@@ -226,7 +226,9 @@ def _records(path: Path) -> Iterator[tuple[str, dict | ValueError]]:
                     yield f"line {number}", _parse(line)
     elif name.endswith((".parquet", ".csv")):
         if name.endswith(".csv"):
-            frame = pl.read_csv(path, infer_schema_length=None, schema_overrides={"pair_id": pl.String})
+            frame = pl.read_csv(
+                path, infer_schema_length=None, schema_overrides={"pair_id": pl.String}
+            )
         else:
             frame = pl.read_parquet(path)
         for number, record in enumerate(frame.iter_rows(named=True)):
@@ -337,7 +339,9 @@ def _ranked(record: dict) -> list[dict]:
         )
     extra = {k: v for k, v in record.items() if k not in {"responses", "ranking"}}
     if all({"satisfies", "violates"} <= r.keys() for r in responses):
-        extra["annotations"] = [{k: r[k] for k in ("id", "satisfies", "violates")} for r in responses]
+        extra["annotations"] = [
+            {k: r[k] for k in ("id", "satisfies", "violates")} for r in responses
+        ]
     name = record.get("prompt_id", sha256(json.dumps(record["prompt"]))[:12])
     return [
         extra

@@ -67,8 +67,12 @@ def pair_rules(frame: pl.DataFrame, title: str) -> alt.Chart:
         alt.Chart(frame)
         .mark_bar()
         .encode(
-            x=alt.X("discrepancy:Q", title="score of A − score of B", scale=alt.Scale(domain=[-2, 2])),
-            y=alt.Y("rule:N", sort=frame["rule"].to_list(), title=None, axis=alt.Axis(labelLimit=260)),
+            x=alt.X(
+                "discrepancy:Q", title="score of A − score of B", scale=alt.Scale(domain=[-2, 2])
+            ),
+            y=alt.Y(
+                "rule:N", sort=frame["rule"].to_list(), title=None, axis=alt.Axis(labelLimit=260)
+            ),
             color=color,
         )
         .properties(title=title, width=420, height=18 * len(frame))
@@ -77,4 +81,8 @@ def pair_rules(frame: pl.DataFrame, title: str) -> alt.Chart:
 
 def stacked(*charts: alt.Chart | alt.LayerChart) -> alt.VConcatChart:
     """Charts one below the other, as one picture."""
-    return alt.vconcat(*charts).configure_title(anchor="start", fontSize=14).configure_view(stroke=None)
+    return (
+        alt.vconcat(*charts)
+        .configure_title(anchor="start", fontSize=14)
+        .configure_view(stroke=None)
+    )

@@ -46,7 +46,9 @@ def load_recipe(name: str) -> dict:
     path = Path(name) if name.endswith((".yaml", ".yml")) else None
     if path is None:
         if name not in recipes():
-            raise ValueError(f"unknown recipe {name!r}; allowed: {', '.join(recipes())}, or a .yaml file")
+            raise ValueError(
+                f"unknown recipe {name!r}; allowed: {', '.join(recipes())}, or a .yaml file"
+            )
         path = resource("notebooks") / "recipes" / f"{name}.yaml"
     recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
     if not isinstance(recipe, dict) or set(recipe) - {"name", "description", "steps"}:
@@ -127,7 +129,9 @@ def run(
             raise ValueError(f"{folder} is no run: there is no provenance.json in it")
         provenance = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
         if provenance["recipe"] != content["name"]:
-            raise ValueError(f"{folder} is a run of {provenance['recipe']!r}, not {content['name']!r}")
+            raise ValueError(
+                f"{folder} is a run of {provenance['recipe']!r}, not {content['name']!r}"
+            )
         steps = provenance["steps"]
     say(f"{content['name']}: {len(steps)} notebooks → {folder}")
     for number, step in enumerate(steps, start=1):
@@ -139,7 +143,9 @@ def run(
         start = time.perf_counter()
         _execute(step, folder, executed)
         seconds = time.perf_counter() - start
-        save_metrics(folder / "artefacts", f"{step['notebook']}.seconds", {"seconds": round(seconds, 1)})
+        save_metrics(
+            folder / "artefacts", f"{step['notebook']}.seconds", {"seconds": round(seconds, 1)}
+        )
         write_json(folder / "metrics.json", collect_metrics(folder))
         say(f"{head}: {seconds:.1f} s")
     return folder
@@ -175,7 +181,9 @@ def _with_overrides(steps: list[dict], overrides: dict) -> list[dict]:
         allowed = papermill.inspect_notebook(str(notebook_path(step["notebook"])))
         mine = {k: v for k, v in overrides.items() if k in allowed}
         used |= mine.keys()
-        out.append({"notebook": step["notebook"], "parameters": {**(step.get("parameters") or {}), **mine}})
+        out.append(
+            {"notebook": step["notebook"], "parameters": {**(step.get("parameters") or {}), **mine}}
+        )
     if unknown := set(overrides) - used:
         raise ValueError(f"no notebook of the recipe has a parameter {sorted(unknown)[0]!r}")
     return out

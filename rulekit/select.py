@@ -36,7 +36,9 @@ class Selection:
     def __post_init__(self) -> None:
         indices = np.asarray(self.indices)
         if indices.ndim != 2 or not np.issubdtype(indices.dtype, np.integer):
-            raise ValueError(f"indices are {indices.dtype} {indices.shape}; allowed: int (n_pairs, k)")
+            raise ValueError(
+                f"indices are {indices.dtype} {indices.shape}; allowed: int (n_pairs, k)"
+            )
         if indices.size and not (indices.min() >= 0 and indices.max() < self.n_rules):
             raise ValueError(f"indices are out of range; allowed: 0 to {self.n_rules - 1}")
         object.__setattr__(self, "indices", indices)

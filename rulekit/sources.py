@@ -121,7 +121,9 @@ def load_ratings(name: str) -> tuple[RuleSet, Scores]:
     if name == "hh-rule-votes":
         table = pl.read_csv(_obtain(_VOTE_RULES))
         texts = [" ".join(t.split()).replace(" .", ".") for t in table["text"]]
-        rules = RuleSet(tuple(Rule(f"ccai-{i:02d}", t, "constitution") for i, t in enumerate(texts)))
+        rules = RuleSet(
+            tuple(Rule(f"ccai-{i:02d}", t, "constitution") for i, t in enumerate(texts))
+        )
         return rules, _vote_scores(load(name), len(rules), rules.ids)
     raise ValueError(f"{name!r} comes without ratings; allowed: embedded, hh-rule-votes")
 
@@ -171,7 +173,9 @@ def _vote_scores(pairs: pl.DataFrame, n_rules: int, rule_ids: list[str]) -> Scor
     rows = {str(r): i for i, r in enumerate(votes["row_id"].unique(maintain_order=True))}
     p = p[[rows[i] for i in pairs["pair_id"]]]  # (n_pairs, n_rules, 3)
     delta, relevance = p[..., 0] - p[..., 1], 1 - p[..., 2]
-    return Scores.from_discrepancy(delta, relevance.clip(0, 1), rule_ids, pairs["pair_id"].to_list())
+    return Scores.from_discrepancy(
+        delta, relevance.clip(0, 1), rule_ids, pairs["pair_id"].to_list()
+    )
 
 
 # Files: a local folder, or a download in the same form -------------------------------------------
@@ -182,7 +186,9 @@ def _obtain(file: _File) -> Path:
     if folder := os.environ.get("RULEKIT_DATA"):
         path = Path(folder).expanduser() / file.path
         if not path.is_file():
-            raise FileNotFoundError(f"RULEKIT_DATA is {folder!r}, and there is no {file.path} in it")
+            raise FileNotFoundError(
+                f"RULEKIT_DATA is {folder!r}, and there is no {file.path} in it"
+            )
         return _verified(path, file)
     path = cache_folder("sources") / file.path
     if not path.is_file():
@@ -265,6 +271,7 @@ def vote_table(table: pl.DataFrame, dialogues: list[str]) -> str:
     dialogues
         The chosen dialogue of every row of harmless-base-test, in order.
     """
+
     def kept(dialogue: str) -> bool:
         first = dialogue.split("\n\nHuman:", 1)[1].split("\n\nAssistant:", 1)[0]
         return int(sha256(first.strip().lower()), 16) % 2 == _VOTES_PARITY
@@ -272,7 +279,9 @@ def vote_table(table: pl.DataFrame, dialogues: list[str]) -> str:
     rows = [i for i, dialogue in enumerate(dialogues) if kept(dialogue)]
     table = table.filter(pl.col("row_id").is_in(rows)).sort("row_id", "principle_id")
     columns = ("row_id", "principle_id", "prob_A", "prob_B", "prob_NA")
-    lines = [f"{i},{j},{a:.6g},{b:.6g},{n:.6g}\r\n" for i, j, a, b, n in table.select(columns).rows()]
+    lines = [
+        f"{i},{j},{a:.6g},{b:.6g},{n:.6g}\r\n" for i, j, a, b, n in table.select(columns).rows()
+    ]
     return "row_id,rule,p_chosen,p_rejected,p_neither\r\n" + "".join(lines)
 
 

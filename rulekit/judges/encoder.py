@@ -29,7 +29,12 @@ class EncoderJudge:
 
     @classmethod
     def train(
-        cls, prompts: list[str], responses: list[str], rules: RuleSet, scores: np.ndarray, seed: int = 0
+        cls,
+        prompts: list[str],
+        responses: list[str],
+        rules: RuleSet,
+        scores: np.ndarray,
+        seed: int = 0,
     ) -> EncoderJudge:
         """Train the head on annotated responses.
 
@@ -55,7 +60,9 @@ class EncoderJudge:
         for _ in range(_EPOCHS):
             for batch in torch.randperm(len(x), generator=order).split(16):
                 logits = judge.head(_features(p[batch], x[batch], r))
-                loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), target[batch].flatten())
+                loss = torch.nn.functional.cross_entropy(
+                    logits.flatten(0, 1), target[batch].flatten()
+                )
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
@@ -121,7 +128,10 @@ def annotated_responses(
     texts = {}
     for row in pairs.iter_rows(named=True):
         for side in "ab":
-            texts[row[f"response_id_{side}"]] = (prompt_text(row["prompt"]), row[f"response_{side}"])
+            texts[row[f"response_id_{side}"]] = (
+                prompt_text(row["prompt"]),
+                row[f"response_{side}"],
+            )
     return [texts[n][0] for n in names], [texts[n][1] for n in names], scores
 
 

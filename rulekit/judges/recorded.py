@@ -35,7 +35,9 @@ class RecordedJudge:
             raise ValueError(f"pair {missing!r} has no recorded ratings in {self.source!r}")
         cells = np.ix_(rows, columns)
         relevance = None if scores.relevance is None else scores.relevance[cells]
-        return Scores(scores.a[cells], scores.b[cells], relevance, rules.ids, pairs["pair_id"].to_list())
+        return Scores(
+            scores.a[cells], scores.b[cells], relevance, rules.ids, pairs["pair_id"].to_list()
+        )
 
 
 def _position(ids: list[str], wanted: str, kind: str, source: str) -> int:

@@ -129,11 +129,18 @@ def train_reward_model(
 
 
 def cross_fit_rewards(
-    pairs: pl.DataFrame, target, n_folds: int = 5, config: RewardModelConfig | None = None, **settings
+    pairs: pl.DataFrame,
+    target,
+    n_folds: int = 5,
+    config: RewardModelConfig | None = None,
+    **settings,
 ) -> np.ndarray:
     """Margin of each pair from a reward model that has not seen its prompt, (n_pairs,)."""
     config = config or RewardModelConfig(**settings)
-    fold, target = np.array(folds(pairs, n_folds, config.seed)), np.asarray(target, dtype=np.float64)
+    fold, target = (
+        np.array(folds(pairs, n_folds, config.seed)),
+        np.asarray(target, dtype=np.float64),
+    )
     out = np.empty(len(pairs))
     for f in range(n_folds):
         train, test = pl.Series(fold != f), pl.Series(fold == f)
@@ -213,9 +220,13 @@ def _fine_tune(pairs: pl.DataFrame, target: np.ndarray, config: RewardModelConfi
 
     network = _network(config).train()
     trainable = [p for p in network.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(trainable, lr=config.learning_rate, weight_decay=config.weight_decay)
+    optimizer = torch.optim.AdamW(
+        trainable, lr=config.learning_rate, weight_decay=config.weight_decay
+    )
     steps = config.epochs * -(-len(pairs) // config.batch_size)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.learning_rate, steps, pct_start=0.1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, config.learning_rate, steps, pct_start=0.1
+    )
     a, b = pairs["response_a"].to_list(), pairs["response_b"].to_list()
     t = torch.as_tensor(target, dtype=torch.float32)
     order = torch.Generator().manual_seed(config.seed)

@@ -49,7 +49,9 @@ def features(pairs: pl.DataFrame) -> np.ndarray:
     encoder = Encoder.load()
     prompt = encoder.embed([prompt_text(p) for p in pairs["prompt"].to_list()])
     a, b = (encoder.embed(pairs[c].to_list()) for c in ("response_a", "response_b"))
-    return np.concatenate([prompt, (a + b) / 2, np.abs(a - b)], axis=1) * np.float32(np.sqrt(prompt.shape[1]))
+    return np.concatenate([prompt, (a + b) / 2, np.abs(a - b)], axis=1) * np.float32(
+        np.sqrt(prompt.shape[1])
+    )
 
 
 def train_rule_adapter(
@@ -87,7 +89,9 @@ def train_rule_adapter(
     import torch
 
     if len(pairs) != len(selection.indices):
-        raise ValueError(f"{len(pairs)} pairs, {len(selection.indices)} selections; allowed: as many")
+        raise ValueError(
+            f"{len(pairs)} pairs, {len(selection.indices)} selections; allowed: as many"
+        )
     x = torch.from_numpy(features(pairs))
     y = torch.from_numpy(selection.mask()).float()
     with torch.random.fork_rng(devices=[]):

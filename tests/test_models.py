@@ -1,0 +1,140 @@
+"""Encoder, judges, Rule Adapter and reward model on the real encoder; measures against foreign ones."""
+
+import numpy as np
+import polars as pl
+import pytest
+from sklearn.metrics import f1_score, mutual_info_score, roc_auc_score
+
+import rulekit as rk
+from rulekit.encoder import Encoder
+from rulekit.training import RewardModelConfig, RuleAdapter, cross_fit_adapter
+from rulekit.training.reward_model import RewardModel
+
+
+@pytest.fixture(scope="module")
+def embedded():
+    pairs = rk.sources.load("embedded")
+    return pairs, *rk.sources.load_ratings("embedded")
+
+
+def test_encoder_vectors_have_unit_length_and_do_not_depend_on_the_batch(monkeypatch, tmp_path):
+    texts = ["A short text.", "Another, " * 40 + "longer one.", "A short text."]
+    together = Encoder.load().embed(texts)
+    monkeypatch.setenv("RULEKIT_CACHE", str(tmp_path))
+    alone = Encoder.load().embed(texts[:1])
+    assert np.linalg.norm(together, axis=1) == pytest.approx(1.0, abs=1e-5)
+    assert together[0] == pytest.approx(alone[0], abs=1e-5)
+    assert (together[0] == together[2]).all()
+    with pytest.raises(ValueError, match="text 0 is empty"):
+        Encoder.load().embed([" "])
+
+
+def test_recorded_judge_replays_in_any_order_and_refuses_the_unknown(embedded):
+    pairs, rules, scores = embedded
+    judge = rk.judges.get("recorded")
+    some = rk.RuleSet(rules.rules[5:8])
+    found = judge.score(pairs[[3, 1]], some)
+    assert (found.a == scores.a[[3, 1], 5:8]).all()
+    with pytest.raises(ValueError, match="pair 'x' has no recorded ratings"):
+        judge.score(pairs[:1].with_columns(pair_id=pl.lit("x")), rules)
+    with pytest.raises(ValueError, match="rule 'r000' has no recorded ratings"):
+        judge.score(pairs[:1], rk.RuleSet.from_texts(["New."]))
+
+
+def test_encoder_judge_rates_new_rules_and_knows_relevant_rules_on_unseen_prompts(embedded):
+    pairs, rules, _ = embedded
+    report = rk.experiment.encoder_judge_report(pairs, rules)
+    assert report["relevant_auc"] > report["floor_relevant_auc"]
+    assert report["satisfied_auc"] > 0.6
+    found = rk.judges.get("encoder").score(pairs[:4], rk.RuleSet.from_texts(["It names a doctor."]))
+    assert found.a.shape == (4, 1)
+
+
+def test_adapter_beats_random_on_unseen_prompts_ignores_sides_and_survives_the_disk(
+    embedded, tmp_path
+):
+    pairs, _, scores = embedded
+    chosen = rk.select(scores, 5)
+    figures, table = rk.experiment.adapter_report(pairs, scores, cross_fit_adapter(pairs, chosen))
+    assert figures["recall_at_k"] > 3 * figures["random_recall_at_k"]
+    assert set(table["name"]) == {"oracle", "rule_adapter", "random"}
+    adapter = rk.training.train_rule_adapter(pairs, chosen)
+    swapped = pairs.rename({"response_a": "response_b", "response_b": "response_a"})
+    assert adapter.probabilities(pairs) == pytest.approx(adapter.probabilities(swapped), abs=1e-5)
+    back = RuleAdapter.load(adapter.save(tmp_path / "a.npz"))
+    assert (back.select(pairs, 7).indices == adapter.select(pairs, 7).indices).all()
+    assert back.select(pairs, 7).k == 7
+
+
+def test_frozen_reward_model_learns_a_planted_reward():
+    """Polite answers are preferred; unseen topics are judged right."""
+    topics = [f"the {t}" for t in ("train", "garden", "printer", "recipe", "loan", "cat", "roof", "bus",
+                                   "exam", "piano", "visa", "oven", "river", "novel", "salad", "bike")]  # fmt: skip
+    rows = [{"pair_id": t, "prompt": t, "preference": 1,
+             "response_a": f"Thank you for asking kindly about {t}, I am glad to help you.",
+             "response_b": f"Stop bothering me with {t}, you fool."} for t in topics]  # fmt: skip
+    pairs = pl.DataFrame(rows)
+    model = rk.training.train_reward_model(pairs[:10], np.ones(10))
+    assert (model.margin(pairs[10:]) > 0).all()
+
+
+@pytest.mark.parametrize("layers", [0, 1])
+def test_reward_model_survives_the_disk_and_takes_soft_and_missing_targets(
+    embedded, tmp_path, layers
+):
+    pairs = embedded[0][:12]
+    target = np.where(np.arange(12) % 3 == 0, np.nan, 0.8)
+    model = rk.training.train_reward_model(pairs, target, layers=layers)
+    back = RewardModel.load(model.save(tmp_path / "m.pt"))
+    assert back.config == RewardModelConfig(layers=layers)
+    assert back.margin(pairs) == pytest.approx(model.margin(pairs), abs=1e-6)
+    assert model.margin(pairs)[1:3].mean() > 0
+
+
+def test_reward_model_refuses_bad_targets_and_unknown_settings(embedded):
+    pairs = embedded[0][:3]
+    for target, message in (
+        ([1, 0], "target has shape"),
+        ([1, 2, 0], "outside of"),
+        ([np.nan] * 3, "tie"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            rk.training.train_reward_model(pairs, target)
+    with pytest.raises(ValueError, match="dropout"):
+        rk.training.train_reward_model(pairs, [1, 0, 1], dropout=0.1)
+
+
+def test_measures_equal_those_of_scikit_learn_and_scipy():
+    from scipy.stats import binomtest
+
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(3, size=500), rng.integers(2, size=500)
+    nats = rk.information.mutual_information(x, y, "plugin", "nats")
+    assert nats == pytest.approx(mutual_info_score(x, y), abs=1e-12)
+    score, positive = rng.integers(9, size=500), y > 0
+    assert rk.evaluate.auc(score, positive)[0] == pytest.approx(roc_auc_score(positive, score))
+    interval = binomtest(37, 60).proportion_ci(method="wilson")
+    assert rk.evaluate.wilson(37, 60) == pytest.approx((interval.low, interval.high))
+    p, target = rng.random((50, 8)), rng.random((50, 8)) > 0.6
+    named = np.argsort(np.argsort(-p, axis=1), axis=1) < 3
+    found = rk.evaluate.adapter_metrics(p, target, 3)
+    assert found["micro_f1"] == pytest.approx(f1_score(target, named, average="micro"))
+    assert found["macro_f1"] == pytest.approx(f1_score(target, named, average="macro"))
+
+
+def test_vote_information_and_redundancy_of_known_channels():
+    y = np.array([1, -1] * 500)
+    votes = np.stack([y, -y, np.repeat([1, -1], 500)], axis=1)
+    assert rk.information.vote_information(votes, y, "plugin") == pytest.approx([1, 1, 0])
+    assert rk.information.redundancy_matrix(votes) == pytest.approx(
+        np.array([[1, 1, 0], [1, 1, 0], [0, 0, 1]]), abs=1e-12
+    )
+    with pytest.raises(ValueError, match="row 1 is NaN"):
+        rk.information.mutual_information([0.0, np.nan], [0, 1])
+
+
+def test_accuracy_counts_ties_as_half_and_prompts_as_clusters():
+    found = rk.evaluate.pairwise_accuracy([1, 0, -1, 5], [1, 1, 1, None], groups=list("aabc"))
+    assert (found.value, found.n, found.ties) == (0.5, 3, 1)
+    same = rk.evaluate.pairwise_accuracy([1] * 50 + [-1] * 50, [1] * 100, [0] * 50 + [1] * 50)
+    assert same.cluster_high - same.cluster_low > same.high - same.low
