@@ -141,7 +141,7 @@ def run(
             say(f"{head}: done before")
             continue
         start = time.perf_counter()
-        _execute(step, folder, executed)
+        _execute(step, folder, executed, recipe)
         seconds = time.perf_counter() - start
         save_metrics(
             folder / "artefacts", f"{step['notebook']}.seconds", {"seconds": round(seconds, 1)}
@@ -189,7 +189,7 @@ def _with_overrides(steps: list[dict], overrides: dict) -> list[dict]:
     return out
 
 
-def _execute(step: dict, folder: Path, executed: Path) -> None:
+def _execute(step: dict, folder: Path, executed: Path, recipe: str) -> None:
     import nbformat
     import papermill
     from nbconvert import HTMLExporter
@@ -214,7 +214,7 @@ def _execute(step: dict, folder: Path, executed: Path) -> None:
         raise StepFailed(
             f"{step['notebook']}, cell {error.cell_index + 1}: {error.ename}: {error.evalue}\n"
             f"the notebook as far as it came: {partial}\n"
-            f"to go on after mending: rulekit run {folder.name.rsplit('-', 2)[0]} --resume {folder}"
+            f"to go on after mending: rulekit run {recipe} --resume {folder}"
         ) from None
     html, _ = HTMLExporter().from_notebook_node(nbformat.read(partial, as_version=4))
     write_atomically(

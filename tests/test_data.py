@@ -52,7 +52,7 @@ def test_rules_survive_the_disk_and_their_hash_follows_the_texts(rules, tmp_path
 def test_a_bad_rule_file_is_refused_by_name(tmp_path, text, message):
     path = tmp_path / "r.yaml"
     path.write_text(text)
-    with pytest.raises(ValueError, match="r.yaml") as error:
+    with pytest.raises(ValueError, match=r"r\.yaml") as error:
         rk.RuleSet.load(path)
     assert message in str(error.value)
 

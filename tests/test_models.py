@@ -84,9 +84,10 @@ def test_reward_model_survives_the_disk_and_takes_soft_and_missing_targets(
 ):
     pairs = embedded[0][:12]
     target = np.where(np.arange(12) % 3 == 0, np.nan, 0.8)
-    model = rk.training.train_reward_model(pairs, target, layers=layers)
+    settings = {"layers": layers, "epochs": 8, "learning_rate": 1e-3}
+    model = rk.training.train_reward_model(pairs, target, **settings)
     back = RewardModel.load(model.save(tmp_path / "m.pt"))
-    assert back.config == RewardModelConfig(layers=layers)
+    assert back.config == RewardModelConfig(**settings)
     assert back.margin(pairs) == pytest.approx(model.margin(pairs), abs=1e-6)
     assert model.margin(pairs)[1:3].mean() > 0
 
