@@ -62,13 +62,16 @@ def pair_rules(frame: pl.DataFrame, title: str) -> alt.Chart:
     frame
         Columns rule, discrepancy in [-2, 2], chosen (bool).
     """
+    reach = max(1.0, frame["discrepancy"].abs().max())
     color = alt.condition("datum.chosen", alt.value(_BLUE), alt.value(_GREY))
     return (
         alt.Chart(frame)
         .mark_bar()
         .encode(
             x=alt.X(
-                "discrepancy:Q", title="score of A − score of B", scale=alt.Scale(domain=[-2, 2])
+                "discrepancy:Q",
+                title="score of A − score of B",
+                scale=alt.Scale(domain=[-reach, reach]),
             ),
             y=alt.Y(
                 "rule:N", sort=frame["rule"].to_list(), title=None, axis=alt.Axis(labelLimit=260)
