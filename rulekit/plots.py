@@ -11,11 +11,15 @@ _BLUE, _GREY, _RED = "#2b6cb0", "#a0aec0", "#c53030"
 
 
 def enable() -> None:
-    """Choose the renderer: SVG when headless (RULEKIT_HEADLESS=1), offline JavaScript in JupyterLab."""
-    if os.environ.get("RULEKIT_HEADLESS") == "1":
-        alt.renderers.enable("svg")
-    else:
+    """Choose the renderer: offline JavaScript in JupyterLab, SVG wherever nobody sits in front.
+
+    A Jupyter server names its session to the kernels it starts; papermill does not.
+    """
+    interactive = "JPY_SESSION_NAME" in os.environ and "RULEKIT_HEADLESS" not in os.environ
+    if interactive:
         alt.renderers.enable("jupyter", offline=True)
+    else:
+        alt.renderers.enable("svg")
 
 
 def accuracy(frame: pl.DataFrame, title: str, reference: float = 0.5) -> alt.LayerChart:

@@ -1,6 +1,8 @@
 """Recipes run headless, stop with a name when a cell fails, resume, and refuse unknown parameters."""
 
 import json
+import subprocess
+import sys
 
 import nbformat
 import pytest
@@ -48,6 +50,16 @@ def test_a_failing_cell_is_named_and_the_run_resumes(tmp_path, capsys):
     assert main(["run", str(recipe), "--resume", str(folder)]) == 0
     assert "03_selection: done before" in capsys.readouterr().out
     assert "04_rule_adapter" in json.loads((folder / "metrics.json").read_text())
+
+
+def test_a_notebook_runs_by_itself_under_papermill_and_shows_its_charts(tmp_path, monkeypatch):
+    monkeypatch.delenv("RULEKIT_HEADLESS", raising=False)
+    out = tmp_path / "out.ipynb"
+    command = ["-m", "papermill", str(runs.notebook_path("06_results")), str(out), "-p", "k", "3"]
+    subprocess.run([sys.executable, *command], check=True, cwd=tmp_path)
+    outputs = [o for c in nbformat.read(out, as_version=4).cells for o in c.get("outputs", [])]
+    assert any("image/svg+xml" in o.get("data", {}) for o in outputs)
+    assert list(tmp_path.iterdir()) == [out]
 
 
 @pytest.mark.slow
