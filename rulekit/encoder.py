@@ -76,6 +76,7 @@ class Encoder:
     path: Path
     model: object
     tokenizer: object
+    digest: str  # SHA-256 of the weights: what cached vectors belong to
 
     @staticmethod
     @functools.cache
@@ -84,7 +85,9 @@ class Encoder:
 
         path = folder()
         model = AutoModel.from_pretrained(path).eval()
-        return Encoder(path, model, AutoTokenizer.from_pretrained(path))
+        weights = path / "model.safetensors"
+        digest = _digest(weights, weights.stat().st_mtime_ns)
+        return Encoder(path, model, AutoTokenizer.from_pretrained(path), digest)
 
     def embed(self, texts: Sequence[str], progress: bool = False) -> np.ndarray:
         """Unit vectors of texts, float32 (n_texts, dim); texts over 256 tokens are cut.
@@ -100,12 +103,12 @@ class Encoder:
             if not isinstance(text, str) or not text.strip():
                 raise ValueError(f"text {i} is empty; allowed: a non-empty string")
         keys = [bytes.fromhex(sha256(t)) for t in texts]
-        known = _read(keys)
+        known = _read(self.digest, keys)
         missing = list({k: t for k, t in zip(keys, texts, strict=True) if k not in known}.items())
         if missing:
             vectors = self._encode([t for _, t in missing], progress)
             fresh = dict(zip((k for k, _ in missing), vectors, strict=True))
-            _write(fresh)
+            _write(self.digest, fresh)
             known |= fresh
         return np.stack([known[k] for k in keys])
 
@@ -131,15 +134,15 @@ class Encoder:
         return out
 
 
-def _store() -> sqlite3.Connection:
-    path = cache_folder("embeddings") / f"{SHA256[:12]}-{MAX_TOKENS}.sqlite"
+def _store(digest: str) -> sqlite3.Connection:
+    path = cache_folder("embeddings") / f"{digest[:12]}-{MAX_TOKENS}.sqlite"
     store = sqlite3.connect(path, timeout=60)
     store.execute("CREATE TABLE IF NOT EXISTS vectors (text BLOB PRIMARY KEY, vector BLOB)")
     return store
 
 
-def _read(keys: list[bytes]) -> dict[bytes, np.ndarray]:
-    store = _store()
+def _read(digest: str, keys: list[bytes]) -> dict[bytes, np.ndarray]:
+    store = _store(digest)
     try:
         wanted, found = list(set(keys)), []
         for i in range(0, len(wanted), 500):
@@ -153,8 +156,8 @@ def _read(keys: list[bytes]) -> dict[bytes, np.ndarray]:
         store.close()
 
 
-def _write(vectors: dict[bytes, np.ndarray]) -> None:
-    store = _store()
+def _write(digest: str, vectors: dict[bytes, np.ndarray]) -> None:
+    store = _store(digest)
     try:
         with store:
             rows = [(key, vector.tobytes()) for key, vector in vectors.items()]

@@ -80,7 +80,7 @@ class EncoderJudge:
         rules, _ = sources.load_ratings("embedded")
         prompts, responses, scores = annotated_responses(pairs, rules)
         setting = (ANSWERS, _HIDDEN, _EPOCHS, _RATE, _DECAY, _DROPOUT, prompts, responses)
-        key = sha256(repr(setting) + rules.hash + sha256(scores.tobytes()))
+        key = sha256(Encoder.load().digest + repr(setting) + rules.hash + sha256(scores.tobytes()))
         path = cache_folder("judges") / f"encoder-{key[:16]}.pt"
         if path.is_file():
             judge = cls(_head(3 * Encoder.load().model.config.hidden_size, 0).eval())
