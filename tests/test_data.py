@@ -71,7 +71,9 @@ def test_embedded_corpus_has_four_annotated_responses_to_each_of_thirty_prompts_
 def test_unknown_sources_judges_and_missing_files_are_named(monkeypatch, tmp_path):
     with pytest.raises(ValueError, match="unknown data set 'x'; allowed: embedded"):
         rk.sources.load("x")
-    with pytest.raises(ValueError, match="unknown judge 'x'; allowed: encoder, recorded"):
+    with pytest.raises(
+        ValueError, match="unknown judge 'x'; allowed: encoder, local, recorded, server"
+    ):
         rk.judges.get("x")
     monkeypatch.setenv("RULEKIT_DATA", str(tmp_path))
     with pytest.raises(FileNotFoundError, match=r"no xstest/pairs\.jsonl\.gz in it"):
