@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numba import njit
 
-DISCREPANCY, RELEVANCE_DISCREPANCY, RANDOM = 0, 1, 2
+DISCREPANCY, RELEVANCE_DISCREPANCY, RANDOM, LOWEST_DISCREPANCY, RELEVANCE = range(5)
 
 # float32 scores carry rounding errors near 1e-7; criteria closer than this count as tied.
 RESOLUTION = 1e-6
@@ -36,10 +36,10 @@ def top_k(
     Parameters
     ----------
     mode
-        DISCREPANCY |a - b|; RELEVANCE_DISCREPANCY relevance + |a - b| / 2; RANDOM a hash of
-        (seed, row, rule).
+        DISCREPANCY |a - b|; LOWEST_DISCREPANCY 2 - |a - b|; RELEVANCE; RELEVANCE_DISCREPANCY
+        relevance + |a - b| / 2; RANDOM a hash of (seed, row, rule).
     a, b, relevance
-        float32 (n_pairs, n_rules), C-contiguous; relevance only for its mode.
+        float32 (n_pairs, n_rules), C-contiguous; relevance only for its modes.
     k
         1 to n_rules.
     seed
@@ -102,6 +102,10 @@ def _top_k(mode, a, b, relevance, salt, first_row, positions, bits, limits, keys
             _discrepancy_keys(a[i], b[i], positions, bits, keys)
         elif mode == RELEVANCE_DISCREPANCY:
             _relevance_discrepancy_keys(a[i], b[i], relevance[i], positions, bits, keys)
+        elif mode == LOWEST_DISCREPANCY:
+            _lowest_discrepancy_keys(a[i], b[i], positions, bits, keys)
+        elif mode == RELEVANCE:
+            _relevance_keys(relevance[i], positions, bits, keys)
         else:
             _random_keys(salt, first_row + np.uint64(i), positions, bits, keys)
         last = limits[0]
@@ -131,6 +135,19 @@ def _relevance_discrepancy_keys(a, b, relevance, positions, bits, keys):
     for j in range(len(keys)):
         criterion = relevance[j] + np.float32(0.5) * abs(a[j] - b[j])
         keys[j] = np.int32(criterion * _STEPS + np.float32(0.5)) << bits | positions[j]
+
+
+@njit(nogil=True, cache=True)
+def _lowest_discrepancy_keys(a, b, positions, bits, keys):
+    for j in range(len(keys)):
+        steps = np.int32((np.float32(2) - abs(a[j] - b[j])) * _STEPS + np.float32(0.5))
+        keys[j] = steps << bits | positions[j]
+
+
+@njit(nogil=True, cache=True)
+def _relevance_keys(relevance, positions, bits, keys):
+    for j in range(len(keys)):
+        keys[j] = np.int32(relevance[j] * _STEPS + np.float32(0.5)) << bits | positions[j]
 
 
 @njit(nogil=True, cache=True)

@@ -1,0 +1,208 @@
+"""Information estimates against their peers on the same arrays, in one run.
+
+    python tests/benchmarks/information.py [row ...]     default: every row
+
+Rows: votes, redundancy, ross, mixed, permutations. 100 rules. Ours: median of five calls after a
+warm-up; peers: one call, on fewer rules, pairs or permutations where the output says so, scaled.
+Before timing, both must give the same values. Memory: the most that NumPy arrays took in a call.
+"""
+
+import os
+import statistics
+import sys
+import time
+import tracemalloc
+
+import numpy as np
+from sklearn.feature_selection import mutual_info_classif
+from sklearn.feature_selection._mutual_info import _compute_mi_cd
+from sklearn.metrics import mutual_info_score
+
+import rulekit as rk
+from rulekit import estimators
+from tests.oracles import gao_information
+
+RULES = 100
+info = rk.information
+
+
+def votes_and_preference(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Votes, int8 (n, RULES), three tenths of them 0, and a preference, int8 (n,)."""
+    rng = np.random.default_rng(0)
+    y = rng.choice(np.array([-1, 1], np.int8), n)
+    right = rng.random((n, RULES), dtype=np.float32) < np.linspace(0.5, 0.7, RULES)
+    votes = np.where(right, y[:, None], -y[:, None])
+    votes[rng.random((n, RULES), dtype=np.float32) < 0.3] = 0
+    return votes, y
+
+
+def discrepancies(n: int, rules: int, zeros: float) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(1)
+    y = rng.choice([-1, 1], n)
+    delta = rng.standard_normal((n, rules)) + np.linspace(0, 0.5, rules) * y[:, None]
+    return np.where(rng.random((n, rules)) < zeros, 0.0, delta), y
+
+
+def seconds(call, repeats: int = 1) -> float:
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def peak(call) -> float:
+    """MB that arrays took at most during a call, the inputs not counted."""
+    tracemalloc.start()
+    call()
+    found = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return found / 1e6
+
+
+def report(work: str, ours, peer, scale: float, of: str, aim: float) -> None:
+    ours()
+    fast, slow = seconds(ours, 5), seconds(peer) * scale
+    ratio = slow / fast
+    verdict = "meets" if ratio >= aim else "MISSES"
+    print(f"{work}\n  rulekit {fast:9.4f} s {peak(ours):9.1f} MB")
+    print(f"  peer    {slow:9.4f} s {peak(peer):9.1f} MB   {of}")
+    print(f"  ratio   {ratio:9.1f} ×   {verdict} the aim of {aim:g} ×", flush=True)
+
+
+def votes() -> None:
+    n, part = 1_000_000, 5
+    v, y = votes_and_preference(n)
+
+    def peer():
+        return [mutual_info_score(v[:, j], y) for j in range(part)]
+
+    assert np.allclose(info.vote_information(v, y, "plugin", "nats")[:part], peer(), atol=1e-12)
+    report(
+        f"MI of every vote with Y, N = {n:,}",
+        lambda: info.vote_information(v, y),
+        peer,
+        RULES / part,
+        f"scikit-learn mutual_info_score, scaled from {part} rules",
+        30,
+    )
+
+
+def redundancy() -> None:
+    n, pairs = 100_000, [(i, i + 7) for i in range(0, 90, 5)]
+    v, _ = votes_and_preference(n)
+
+    def peer():
+        return [mutual_info_score(v[:, i], v[:, j]) for i, j in pairs]
+
+    found = info.redundancy_matrix(v, "nats")
+    assert np.allclose([found[p] for p in pairs], peer(), atol=1e-12)
+    every = RULES * (RULES + 1) // 2
+    report(
+        f"redundancy matrix, N = {n:,}",
+        lambda: info.redundancy_matrix(v),
+        peer,
+        every / len(pairs),
+        f"scikit-learn mutual_info_score, scaled from {len(pairs)} of {every:,} pairs of rules",
+        200,
+    )
+
+
+def ross() -> None:
+    n, part = 100_000, 4
+    for zeros, estimator in ((0.0, "ross"), (0.4, "mixed")):
+        x, y = discrepancies(n, RULES, zeros)
+        kept = np.ascontiguousarray(x[:, -part:])
+
+        def ours(x=x, y=y, estimator=estimator):
+            return estimators.class_information(x, y, estimator, "nats", 3)
+
+        def peer(jobs=None, kept=kept, y=y):
+            return mutual_info_classif(kept, y, random_state=0, n_jobs=jobs)
+
+        if not zeros:
+            exact = [_compute_mi_cd(column, y, 3) for column in kept.T]
+            assert np.allclose(ours()[-part:], exact, atol=1e-9)
+        report(
+            f"continuous–discrete MI, {RULES} rules, N = {n:,}, {estimator}, {zeros:.0%} zeros",
+            ours,
+            peer,
+            RULES / part,
+            f"mutual_info_classif as by default (one process), scaled from {part} rules",
+            80,
+        )
+        peer(2)  # its worker processes start
+        slow, fast = seconds(lambda peer=peer: peer(2)) * RULES / part, seconds(ours, 5)
+        print(f"  with n_jobs=2 the peer takes {slow:.4f} s, {slow / fast:.1f} ×")
+
+
+def mixed() -> None:
+    n = 10_000
+    x, y = discrepancies(n, 1, 0.4)
+    far = 1e3 * y[:, None]  # as far apart as classes are here
+
+    def ours():
+        return info.mutual_information(x[:, 0], y, "mixed", "nats")
+
+    def peer():
+        return gao_information(x, far, 3)
+
+    offset = estimators.digammas(n)[n] - np.log(n)  # ψ(N) here, log N there
+    assert abs(ours() - peer() - offset) < 1e-9
+    what = "own rendition of the authors' Python (cKDTree, a loop over points)"
+    report(f"mixed MI with a discrete variable, N = {n:,}", ours, peer, 1, what, 50)
+
+    second = x[:, 0] + np.random.default_rng(2).standard_normal(n)
+
+    def ours_pair():
+        return info.mutual_information(x[:, 0], second, "mixed", "nats")
+
+    def peer_pair():
+        return gao_information(x, second[:, None], 3)
+
+    assert abs(ours_pair() - peer_pair() - offset) < 1e-9
+    report(f"mixed MI of two quantities, N = {n:,}", ours_pair, peer_pair, 1, what, 50)
+
+
+def permutations() -> None:
+    n, times, part = 100_000, 1000, 5
+    v, y = votes_and_preference(n)
+    full = np.where(v == 0, 1, v).astype(np.int8)
+    rng = np.random.default_rng(0)
+
+    def loop(x):
+        return [mutual_info_score(x[:, j], rng.permutation(y)) for j in range(part)]
+
+    of = f"scikit-learn on shuffled Y, scaled from one permutation of {part} rules"
+    scale = times * RULES / part
+    name = f"{times:,} permutations of the vote MI, N = {n:,}, "
+    cases = (
+        ("no abstention (exact)", full, False),
+        ("with abstentions (tables drawn)", v, False),
+        ("family-wise (shared shuffles)", v, True),
+    )
+    for case, x, family in cases:
+        report(
+            name + case,
+            lambda x=x, f=family: info.permutation_test(x, y, times, family_wise=f),
+            lambda x=x: loop(x),
+            scale,
+            of,
+            100,
+        )
+
+
+def main() -> None:
+    rows = {f.__name__: f for f in (votes, redundancy, ross, mixed, permutations)}
+    wanted = sys.argv[1:] or list(rows)
+    for name in wanted:
+        if name not in rows:
+            raise SystemExit(f"unknown row {name!r}; allowed: {', '.join(rows)}")
+    print(f"{RULES} rules, {len(os.sched_getaffinity(0))} cores")
+    for name in wanted:
+        rows[name]()
+
+
+if __name__ == "__main__":
+    main()
