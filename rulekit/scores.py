@@ -6,7 +6,7 @@ relevance = 1 - P(irrelevant) in [0, 1]; the discrepancy of a rule is score(A) -
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,6 +111,99 @@ class Scores:
             raise ValueError(f"{path}: not written by Scores.write (columns {frame.columns})")
         arrays = {c: frame[c].to_numpy() for c in ("a", "b", "relevance") if c in frame.columns}
         return cls(**arrays, rule_ids=ids.split("\n"), pair_ids=frame["pair_id"].to_list())
+
+    @classmethod
+    def batches(
+        cls, path: str | Path, rows: int = 65_536, relevance: bool = True
+    ) -> Iterator[Scores]:
+        """The pairs of a file in order, `rows` at a time, for tables larger than memory.
+
+        Parameters
+        ----------
+        path
+            Written by `write` or `write_batches`.
+        rows
+            Pairs a block, 1 or more; the last block may be shorter.
+        relevance
+            Whether to read the relevance where the file has one.
+
+        Notes
+        -----
+        Selection and labels are made pair by pair, and the counts of
+        `rulekit.information.vote_tables` and `rule_tables` add up over blocks, so nothing else
+        need be kept.
+        """
+        import pyarrow.parquet as pq
+
+        if rows < 1:
+            raise ValueError(f"rows is {rows}; allowed: 1 or more")
+        with pq.ParquetFile(path, pre_buffer=False) as file:
+            names = file.schema_arrow.names
+            ids = (file.metadata.metadata or {}).get(b"rulekit.rule_ids")
+            if ids is None or not {"pair_id", "a", "b"} <= set(names):
+                raise ValueError(f"{path}: not written by Scores.write (columns {names})")
+            rule_ids = ids.decode().split("\n")
+            wanted = ["a", "b", "relevance"] if relevance and "relevance" in names else ["a", "b"]
+            for block in file.iter_batches(rows, columns=["pair_id", *wanted]):
+                arrays = {
+                    name: block[name].flatten().to_numpy().reshape(-1, len(rule_ids))
+                    for name in wanted
+                }
+                yield cls(**arrays, rule_ids=rule_ids, pair_ids=block["pair_id"].to_pylist())
+
+    @staticmethod
+    def write_batches(path: str | Path, blocks: Iterable[Scores]) -> Path:
+        """Write blocks of pairs as one Parquet file, atomically, a row group each.
+
+        Parameters
+        ----------
+        path
+            To be read by `read` or `batches`.
+        blocks
+            One or more, of the same rules, all with a relevance or none. Their `pair_ids` are
+            kept; without, pairs are numbered through.
+
+        Raises
+        ------
+        ValueError
+            If there is no block, or one has other rules or columns than the first.
+        """
+        return write_atomically(path, lambda p: _write_blocks(p, blocks))
+
+
+def _write_blocks(path: Path, blocks: Iterable[Scores]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    writer, done = None, 0
+    try:
+        for block in blocks:
+            width = block.n_rules
+            columns = {"pair_id": pa.array(block.pair_ids or _numbers(done, block.n_pairs))}
+            for name in ("a", "b", "relevance"):
+                if (values := getattr(block, name)) is not None:
+                    flat = pa.array(values.reshape(-1))
+                    columns[name] = pa.FixedSizeListArray.from_arrays(flat, width)
+            ids = "\n".join(block.rule_ids or (f"r{j:03d}" for j in range(width)))
+            table = pa.table(columns).replace_schema_metadata({"rulekit.rule_ids": ids})
+            if writer is None:
+                writer = pq.ParquetWriter(path, table.schema, compression="zstd")
+            elif not table.schema.equals(writer.schema, check_metadata=True):
+                raise ValueError(
+                    f"block from pair {done} has rules or columns that differ from the first's; "
+                    "allowed: the same in all"
+                )
+            writer.write_table(table, row_group_size=block.n_pairs)
+            done += block.n_pairs
+    finally:
+        if writer is not None:
+            writer.close()
+    if writer is None:
+        raise ValueError("no blocks; allowed: one or more")
+
+
+def _numbers(first: int, n: int) -> list[str]:
+    return [str(i) for i in range(first, first + n)]
 
 
 def _checked(name: str, values, low: float, shape: tuple[int, ...] | None) -> np.ndarray:

@@ -95,7 +95,7 @@ def test_confidence_is_the_posterior_of_the_vote_model():
     [
         (lambda s: rk.select(s, 9), "k is 9; allowed: 1 to 4"),
         (lambda s: rk.select(s, 0), "k is 0"),
-        (lambda s: rk.select(s, 2, "best"), "unknown method 'best'; allowed: all, max_discrepancy"),
+        (lambda s: rk.select(s, 2, "best"), "unknown method 'best'; allowed: adaptive, all, "),
         (lambda s: rk.select(rk.Scores(s.a, s.b), 2, "relevance_discrepancy"), "needs scores with"),
         (lambda s: rk.label(s, rk.select(s, 2), "vote"), "unknown method 'vote'"),
         (lambda s: rk.label(s, rk.select(s, 2), tie="first"), "unknown tie policy 'first'"),
