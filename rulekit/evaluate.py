@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
+import polars as pl
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,105 @@ def pairwise_accuracy(
     return Accuracy(float(right.mean()), low, high, *cluster, len(right), ties)
 
 
+@dataclass(frozen=True)
+class Difference:
+    """How much more often one margin is right than another on the same pairs.
+
+    Attributes
+    ----------
+    value
+        Accuracy of the first less that of the second; a tie counts one half.
+    low, high
+        95 % percentile bootstrap interval over groups.
+    p_value
+        Two-sided sign-flip permutation test over groups.
+    n, n_groups
+        Pairs and groups counted.
+    """
+
+    value: float
+    low: float
+    high: float
+    p_value: float
+    n: int
+    n_groups: int
+
+    def as_dict(self) -> dict[str, float | int]:
+        """As plain values for JSON."""
+        return asdict(self)
+
+
+def paired_difference(
+    first,
+    second,
+    preference,
+    groups: Sequence | None = None,
+    *,
+    seed: int = 0,
+    resamples: int = 10_000,
+) -> Difference:
+    """Paired comparison of two margins on the same pairs, whole prompts at a time.
+
+    Parameters
+    ----------
+    first, second, preference
+        As for `pairwise_accuracy`, (n,) each.
+    groups
+        The prompt of each pair, (n,); without, every pair is a group of its own.
+    seed, resamples
+        Of bootstrap and permutation.
+
+    Notes
+    -----
+    Under the hypothesis of no difference, the sign of a prompt's sum of differences is a coin
+    flip: the p-value is the share of flips at least as extreme, itself counted among them.
+    """
+    known = np.array([np.nan if p is None else p for p in preference], dtype=np.float64)
+    first, second = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    if not first.shape == second.shape == known.shape:
+        raise ValueError(
+            f"margins have shapes {first.shape} and {second.shape}, preference {known.shape}; "
+            "allowed: (n,) all"
+        )
+    strict = np.isfinite(known) & (known != 0)
+    if not strict.any():
+        raise ValueError("no pair has a known strict preference")
+    gain = (np.sign(first) - np.sign(second))[strict] * np.sign(known[strict]) / 2
+    group = np.arange(len(gain)) if groups is None else np.asarray(groups)[strict]
+    low, high = cluster_interval(gain, group, seed, resamples)
+    total = np.bincount(np.unique(group, return_inverse=True)[1], weights=gain)
+    flips = np.random.default_rng(seed).choice([-1.0, 1.0], size=(resamples, len(total)))
+    extreme = np.abs(flips @ total) >= abs(total.sum()) - 1e-9
+    p_value = (extreme.sum() + 1) / (resamples + 1)
+    return Difference(float(gain.mean()), low, high, float(p_value), len(gain), len(total))
+
+
+def cohen_kappa(first, second) -> float:
+    """Agreement of two readers beyond chance, at most 1; 0 is chance.
+
+    Parameters
+    ----------
+    first, second
+        The category that each reader gave, same shape; any values.
+
+    Notes
+    -----
+    (p_o - p_e) / (1 - p_e), p_o the share of agreements, p_e that of two readers who give the same
+    categories as often and at random. NaN if both gave one and the same category throughout.
+
+    References
+    ----------
+    J. Cohen, "A coefficient of agreement for nominal scales" (1960).
+    """
+    first, second = np.asarray(first).ravel(), np.asarray(second).ravel()
+    if first.shape != second.shape or not len(first):
+        raise ValueError(f"{first.size} and {second.size} categories; allowed: as many, not none")
+    observed = (first == second).mean()
+    values = np.union1d(first, second)
+    chance = sum((first == v).mean() * (second == v).mean() for v in values)
+    return float((observed - chance) / (1 - chance)) if chance < 1 else float("nan")
+
+
 def wilson(successes: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
     """Wilson score interval of a proportion; `successes` may hold halves for ties.
 
@@ -110,6 +210,50 @@ def cluster_interval(
     tail = (1 - confidence) / 2
     low, high = np.quantile(means, (tail, 1 - tail))
     return float(low), float(high)
+
+
+def calibration(probability, outcome, bins: int = 10) -> pl.DataFrame:
+    """How often what was given a probability came true.
+
+    Parameters
+    ----------
+    probability
+        P(A is preferred) of each pair, (n,), in [0, 1], such as `Labels.target` under ``soft``.
+    outcome
+        The known preference, -1 or +1, (n,).
+    bins
+        Bins of equal count over the confidence, the probability of the preferred side.
+
+    Returns
+    -------
+    A row a bin: ``n``, mean ``confidence``, ``accuracy`` (a tie counts half) with its Wilson 95 %
+    interval ``low``, ``high``, and ``gap`` = accuracy - confidence. The expected calibration
+    error is the mean of |gap| weighted by n.
+
+    Raises
+    ------
+    ValueError
+        For shapes that differ, probabilities out of range or outcomes other than ±1.
+
+    References
+    ----------
+    C. Guo et al., "On calibration of modern neural networks", ICML 2017.
+    """
+    p, y = np.asarray(probability, dtype=np.float64), np.asarray(outcome)
+    if p.ndim != 1 or p.shape != y.shape or len(p) == 0:
+        raise ValueError(f"probability {p.shape} and outcome {y.shape}; allowed: (n,) both")
+    if not ((p >= 0) & (p <= 1)).all() or not np.isin(y, (-1, 1)).all():
+        raise ValueError("allowed: probabilities in [0, 1], outcomes -1 and +1")
+    confidence = np.maximum(p, 1 - p)
+    right = (np.sign(p - 0.5) * y + 1) / 2
+    order = np.argsort(confidence, kind="stable")
+    rows = []
+    for part in np.array_split(order, min(bins, len(p))):
+        low, high = wilson(right[part].sum(), len(part))
+        mean, hit = float(confidence[part].mean()), float(right[part].mean())
+        rows.append((len(part), mean, hit, low, high, hit - mean))
+    names = ("n", "confidence", "accuracy", "low", "high", "gap")
+    return pl.DataFrame(rows, schema=names, orient="row")
 
 
 def adapter_metrics(probabilities, target, k: int) -> dict[str, float]:
@@ -175,6 +319,46 @@ def auc(score, positive) -> tuple[float, float, float]:
     variance = value * (1 - value) + (m - 1) * (q1 - value**2) + (n - 1) * (q2 - value**2)
     spread = norm.ppf(0.975) * np.sqrt(variance / (m * n))
     return float(value), float(max(0, value - spread)), float(min(1, value + spread))
+
+
+def reliability(probability, outcome, bins: int = 10) -> pl.DataFrame:
+    """Observed frequency against predicted probability, in bins of equal count.
+
+    Parameters
+    ----------
+    probability
+        Predicted, in [0, 1], (n,).
+    outcome
+        bool, (n,).
+    bins
+        Number of bins; equal predictions stay together, so there may be fewer.
+
+    Returns
+    -------
+    One row a bin: predicted (mean), observed, low and high (Wilson 95 %), n.
+    """
+    probability, outcome = np.asarray(probability, np.float64), np.asarray(outcome, bool)
+    if probability.shape != outcome.shape or probability.ndim != 1 or not len(outcome):
+        raise ValueError(
+            f"probability has shape {probability.shape}, outcome {outcome.shape}; allowed: (n,) "
+            "both, not empty"
+        )
+    edges = np.unique(np.quantile(probability, np.linspace(0, 1, bins + 1)))
+    which = np.searchsorted(edges[1:-1], probability, side="right")
+    rows = []
+    for b in np.unique(which):
+        mine = which == b
+        low, high = wilson(outcome[mine].sum(), mine.sum())
+        rows.append({"predicted": probability[mine].mean(), "observed": outcome[mine].mean(),
+                     "low": low, "high": high, "n": int(mine.sum())})  # fmt: skip
+    return pl.DataFrame(rows)
+
+
+def calibration_error(probability, outcome, bins: int = 10) -> float:
+    """Expected calibration error over bins of equal count: mean |predicted - observed|, in [0, 1]."""
+    frame = reliability(probability, outcome, bins)
+    gap = (frame["predicted"] - frame["observed"]).abs()
+    return float((gap * frame["n"]).sum() / frame["n"].sum())
 
 
 def judge_metrics(probabilities, truth, prior) -> dict[str, float]:

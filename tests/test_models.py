@@ -7,6 +7,8 @@ from sklearn.metrics import f1_score, mutual_info_score, roc_auc_score
 
 import rulekit as rk
 from rulekit.encoder import Encoder
+from rulekit.judges import designs
+from rulekit.judges.encoder import EncoderJudge
 from rulekit.training import RewardModelConfig, RuleAdapter, cross_fit_adapter
 from rulekit.training.reward_model import RewardModel
 
@@ -41,13 +43,107 @@ def test_recorded_judge_replays_in_any_order_and_refuses_the_unknown(embedded):
         judge.score(pairs[:1], rk.RuleSet.from_texts(["New."]))
 
 
-def test_encoder_judge_rates_new_rules_and_knows_relevant_rules_on_unseen_prompts(embedded):
-    pairs, rules, _ = embedded
-    report = rk.experiment.encoder_judge_report(pairs, rules)
-    assert report["relevant_auc"] > report["floor_relevant_auc"]
-    assert report["satisfied_auc"] > 0.6
-    found = rk.judges.get("encoder").score(pairs[:4], rk.RuleSet.from_texts(["It names a doctor."]))
+def test_encoder_judge_rates_new_rules_and_knows_relevant_rules_on_unseen_prompts():
+    train, test = (rk.sources.load_labelled("embedded", s) for s in ("train", "test"))
+    judge = rk.judges.get("encoder")
+    report = rk.judging.judge_report(judge, test, train)
+    assert report["relevant_auc_low"] > report["floor_relevant_auc"]
+    assert report["satisfied_auc_low"] > 0.55
+    assert report["log_loss"] < report["floor_log_loss"]
+    assert report["relevant_calibration_error"] < 0.03
+    pairs = rk.sources.load("embedded")
+    found = judge.score(pairs[:4], rk.RuleSet.from_texts(["It names a doctor."]))
     assert found.a.shape == (4, 1)
+
+
+def test_calibration_repairs_probabilities_that_are_too_sharp():
+    validation, test = (rk.sources.load_labelled("embedded", s) for s in ("validation", "test"))
+    judge = rk.judges.get("encoder")
+    sharp = EncoderJudge(judge.model, judge.temperature / 5, judge.bias)
+    mended = sharp.calibrate(validation)
+    assert mended.temperature == pytest.approx(judge.temperature, rel=0.05)
+
+    def loss(j):
+        p = j.rate(test.prompts, test.responses, test.rules)
+        return -np.log(np.take_along_axis(p, test.scores.astype(int)[..., None] + 1, -1)).mean()
+
+    assert loss(mended) < loss(sharp)
+
+
+@pytest.mark.parametrize("design", sorted(designs.DESIGNS))
+def test_every_design_learns_a_planted_rule_and_repeats_with_its_seed(design):
+    """Responses that thank satisfy the rule of thanking; unseen topics are judged right."""
+    topics = ["the train", "a garden", "my printer", "this recipe", "the loan", "a cat", "the roof",
+              "a bus", "an exam", "the piano", "a visa", "the oven"]  # fmt: skip
+    rules = ["The response thanks the user.", "The response insults the user."]
+    responses = [f"Thank you for asking about {t}, I am glad to help." for t in topics]
+    responses += [f"You fool, stop bothering me about {t}." for t in topics]
+    scores = np.array([[1, -1]] * 12 + [[-1, 1]] * 12)
+    seen = [i for i in range(24) if i % 12 < 9]
+    texts = [topics[i % 12] for i in range(24)], responses
+    train = [[t[i] for i in seen] for t in texts]
+    model = designs.fit(design, *train, rules, scores[seen], epochs=6)
+    again = designs.fit(design, *train, rules, scores[seen], epochs=6)
+    p = designs.logits(model, *texts, rules).softmax(-1).numpy()
+    assert np.array_equal(p, designs.logits(again, *texts, rules).softmax(-1).numpy())
+    unseen = [i for i in range(24) if i % 12 >= 9]
+    assert (np.sign(p[unseen, :, 2] - p[unseen, :, 0]) == scores[unseen]).mean() > 0.9
+
+
+def test_distilled_judge_learns_a_teachers_discrepancies_whichever_side_comes_first():
+    topics = [f"topic {i}" for i in range(16)]
+    pairs = pl.DataFrame({
+        "pair_id": topics, "prompt": topics,
+        "response_a": [f"Thank you for asking about {t}, I am glad to help." for t in topics],
+        "response_b": [f"You fool, stop bothering me about {t}." for t in topics]})  # fmt: skip
+    rules = rk.RuleSet.from_texts(["The response is kind to the user."])
+    teacher = rk.Scores(np.ones((16, 1)), -np.ones((16, 1)))
+    judge = EncoderJudge.distil(pairs[:12], rules, teacher.rows(np.arange(16) < 12))
+    found = judge.score(pairs[12:], rules).discrepancy
+    swapped = pairs.rename({"response_a": "response_b", "response_b": "response_a"})
+    assert (found > 0.5).all()
+    assert judge.score(swapped[12:], rules).discrepancy == pytest.approx(-found, abs=1e-5)
+
+
+def test_reliability_bins_hold_every_case_and_a_perfect_forecast_has_no_error():
+    rng = np.random.default_rng(0)
+    probability = rng.random(20_000)
+    outcome = rng.random(20_000) < probability
+    frame = rk.evaluate.reliability(probability, outcome)
+    assert (len(frame), frame["n"].sum()) == (10, 20_000)
+    inside = (frame["low"] <= frame["predicted"]) & (frame["predicted"] <= frame["high"])
+    assert inside.sum() >= 8
+    assert rk.evaluate.calibration_error(probability, outcome) < 0.02
+    assert rk.evaluate.calibration_error(probability**3, outcome) > 0.1
+    with pytest.raises(ValueError, match="allowed"):
+        rk.evaluate.reliability([0.5], [True, False])
+
+
+def test_paired_difference_finds_a_planted_gain_and_no_gain_in_equal_margins():
+    rng = np.random.default_rng(0)
+    truth = rng.choice([-1, 1], 900)
+    prompts = np.repeat(np.arange(300), 3)
+    good = np.where(rng.random(900) < 0.8, truth, -truth)
+    bad = np.where(rng.random(900) < 0.6, truth, -truth)
+    gain = rk.evaluate.paired_difference(good, bad, truth, prompts)
+    expected = (good == truth).mean() - (bad == truth).mean()
+    assert gain.value == pytest.approx(expected)
+    assert gain.low < 0.2 < gain.high
+    assert (gain.p_value < 0.001, gain.n, gain.n_groups) == (True, 900, 300)
+    none = rk.evaluate.paired_difference(good, good, truth, prompts)
+    assert (none.value, none.p_value) == (0, 1)
+
+
+@pytest.mark.real_data
+def test_rbr_labels_are_read_under_our_rules_and_empty_completions_left_out(real_data):
+    data = rk.sources.load_labelled("openai-rbr")
+    assert data.scores.shape == (344, 23)
+    assert set(np.unique(data.scores)) == {-1, 1}
+    assert all(t.strip() for t in data.responses)
+    with pytest.raises(ValueError, match="no pairs"):
+        rk.sources.load("openai-rbr")
+    with pytest.raises(ValueError, match="unknown split 'dev'; allowed: train"):
+        rk.sources.load_labelled("embedded", "dev")
 
 
 def test_adapter_beats_random_on_unseen_prompts_ignores_sides_and_survives_the_disk(

@@ -1,11 +1,12 @@
-"""The offline judge: encoder vectors of rule, prompt and response, and a small trained head.
+"""The offline judge: a small trained model over MiniLM, calibrated, for any texts and rules.
 
-Each text is encoded once; a rating is then a matrix product, so that 100 rules cost hardly more
-than one. The head is trained on the annotations of the embedded train split and cached.
+Its design was chosen among those of `judges.designs` on the validation split of the embedded
+corpus. It is trained on the train split and on nothing else.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,148 +14,147 @@ import polars as pl
 
 from rulekit.encoder import Encoder
 from rulekit.files import cache_folder, sha256, write_atomically
+from rulekit.judges.pointwise import score_pairs
 from rulekit.pairs import prompt_text
 from rulekit.rules import RuleSet
 from rulekit.scores import Scores
 
-ANSWERS = ("no", "irrelevant", "yes")  # the classes of the head, score -1, 0, +1
-_HIDDEN, _EPOCHS, _RATE, _DECAY, _DROPOUT = 64, 12, 3e-3, 1e-2, 0.2
+DESIGN = "sentences"  # the best on validation, see notebook 10
 
 
 @dataclass(frozen=True, eq=False)
 class EncoderJudge:
-    """A trained head over encoder vectors."""
+    """A trained design with calibrated probabilities.
 
-    head: object  # torch.nn.Module, features (n, 6 dim) → logits (n, 3)
+    Attributes
+    ----------
+    model
+        Of `judges.designs`.
+    temperature, bias
+        Of the logits: softmax(logits / temperature + bias), bias float (3,).
+    """
+
+    model: object
+    temperature: float = 1.0
+    bias: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     @classmethod
-    def train(
-        cls,
-        prompts: list[str],
-        responses: list[str],
-        rules: RuleSet,
-        scores: np.ndarray,
-        seed: int = 0,
-    ) -> EncoderJudge:
-        """Train the head on annotated responses.
+    def train(cls, train, validation=None, design: str = DESIGN, seed: int = 0) -> EncoderJudge:
+        """Train on labelled responses, and calibrate on others.
 
         Parameters
         ----------
-        prompts, responses
-            Texts, (n_responses,) each.
-        rules
-            n_rules rules.
-        scores
-            -1 violated, 0 irrelevant, +1 satisfied, (n_responses, n_rules).
+        train, validation
+            `sources.Labelled`; without validation the probabilities are as they come.
+        design
+            One of `designs.DESIGNS`.
         seed
             Of initialisation, dropout and order.
         """
-        import torch
+        from rulekit.judges import designs
 
-        judge = cls(_head(3 * Encoder.load().model.config.hidden_size, seed))
-        p, x, r = judge._vectors(prompts, responses, rules)
-        target = torch.as_tensor(np.asarray(scores) + 1, dtype=torch.long)  # (n_responses, n_rules)
-        optimizer = torch.optim.AdamW(judge.head.parameters(), lr=_RATE, weight_decay=_DECAY)
-        order = torch.Generator().manual_seed(seed)
-        judge.head.train()
-        for _ in range(_EPOCHS):
-            for batch in torch.randperm(len(x), generator=order).split(16):
-                logits = judge.head(_features(p[batch], x[batch], r))
-                loss = torch.nn.functional.cross_entropy(
-                    logits.flatten(0, 1), target[batch].flatten()
-                )
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-        judge.head.eval()
-        return judge
+        texts = (train.prompts, train.responses, train.rules.texts)
+        judge = cls(designs.fit(design, *texts, train.scores, seed))
+        return judge.calibrate(validation) if validation is not None else judge
+
+    @classmethod
+    def distil(
+        cls,
+        pairs: pl.DataFrame,
+        rules: RuleSet,
+        scores: Scores,
+        design: str = DESIGN,
+        seed: int = 0,
+    ) -> EncoderJudge:
+        """Train on another judge's discrepancies of pairs, to rate more of the kind at little cost.
+
+        Parameters
+        ----------
+        pairs, scores
+            n_pairs pairs and the other judge's scores of them, (n_pairs, n_rules).
+        """
+        from rulekit.judges import designs
+
+        prompts = [prompt_text(p) for p in pairs["prompt"].to_list()]
+        sides = (pairs[c].to_list() for c in ("response_a", "response_b"))
+        return cls(designs.distil(design, prompts, *sides, rules.texts, scores.discrepancy, seed))
 
     @classmethod
     def load(cls) -> EncoderJudge:
-        """The judge trained on the train split of the embedded corpus, from the cache if it is there."""
+        """The judge trained on the embedded train split, from the cache if it is there."""
         import torch
 
-        from rulekit import sources
+        from rulekit.judges import designs
+        from rulekit.sources import load_labelled
 
-        pairs = sources.load("embedded").filter(pl.col("split") == "train")
-        rules, _ = sources.load_ratings("embedded")
-        prompts, responses, scores = annotated_responses(pairs, rules)
-        setting = (ANSWERS, _HIDDEN, _EPOCHS, _RATE, _DECAY, _DROPOUT, prompts, responses)
-        key = sha256(Encoder.load().digest + repr(setting) + rules.hash + sha256(scores.tobytes()))
-        path = cache_folder("judges") / f"encoder-{key[:16]}.pt"
+        train, validation = (load_labelled("embedded", s) for s in ("train", "validation"))
+        parts = [Encoder.load().digest, DESIGN, sha256(_code()), train.rules.hash]
+        for data in (train, validation):
+            parts += [*data.prompts, *data.responses, sha256(data.scores.tobytes())]
+        path = cache_folder("judges") / f"encoder-{sha256(repr(parts))[:16]}.pt"
         if path.is_file():
-            judge = cls(_head(3 * Encoder.load().model.config.hidden_size, 0).eval())
-            judge.head.load_state_dict(torch.load(path, weights_only=True))
-            return judge
-        judge = cls.train(prompts, responses, rules, scores)
-        write_atomically(path, lambda p: torch.save(judge.head.state_dict(), p))
+            saved = torch.load(path, weights_only=True)
+            model = designs.DESIGNS[DESIGN]()
+            model.load_state_dict(saved["model"])
+            return cls(model.eval(), saved["temperature"], tuple(saved["bias"]))
+        judge = cls.train(train, validation)
+        saved = {"model": judge.model.state_dict(), "temperature": judge.temperature,
+                 "bias": list(judge.bias)}  # fmt: skip
+        write_atomically(path, lambda p: torch.save(saved, p))
         return judge
 
-    def rate(self, prompts: list[str], responses: list[str], rules: RuleSet) -> np.ndarray:
+    def calibrate(self, data) -> EncoderJudge:
+        """This judge with the temperature and bias that minimise the log-loss on other responses.
+
+        References
+        ----------
+        C. Guo et al., "On calibration of modern neural networks", ICML 2017 (temperature and
+        vector scaling).
+        """
+        import torch
+
+        logits = self._logits(data.prompts, data.responses, data.rules).flatten(0, 1)
+        target = torch.as_tensor(data.scores + 1, dtype=torch.long).flatten()
+        log_temperature = torch.zeros(1, requires_grad=True)
+        bias = torch.zeros(3, requires_grad=True)
+        optimizer = torch.optim.LBFGS([log_temperature, bias], max_iter=100)
+
+        def loss():
+            optimizer.zero_grad()
+            scaled = logits / log_temperature.exp() + bias
+            value = torch.nn.functional.cross_entropy(scaled, target)
+            value.backward()
+            return value
+
+        optimizer.step(loss)
+        bias = bias.detach() - bias.detach().mean()
+        return EncoderJudge(self.model, log_temperature.exp().item(), tuple(bias.tolist()))
+
+    def rate(self, prompts: Sequence[str], responses: Sequence[str], rules: RuleSet) -> np.ndarray:
         """P(no), P(irrelevant), P(yes) of each response under each rule, (n_responses, n_rules, 3)."""
         import torch
 
-        p, x, r = self._vectors(prompts, responses, rules)
-        with torch.inference_mode():
-            parts = [self.head(_features(p[i], x[i], r)).softmax(-1)
-                     for i in torch.arange(len(x)).split(64)]  # fmt: skip
-        return torch.cat(parts).numpy()
+        logits = self._logits(prompts, responses, rules)
+        return (logits / self.temperature + torch.tensor(self.bias)).softmax(-1).numpy()
 
     def score(self, pairs: pl.DataFrame, rules: RuleSet) -> Scores:
         """Scores of pairs; a response that occurs in several pairs is rated once."""
-        prompts = [prompt_text(p) for p in pairs["prompt"].to_list()]
-        sides = [list(zip(prompts, pairs[c], strict=True)) for c in ("response_a", "response_b")]
-        row = {key: i for i, key in enumerate(dict.fromkeys(sides[0] + sides[1]))}
-        p = self.rate([k[0] for k in row], [k[1] for k in row], rules)
-        score, relevance = p[..., 2] - p[..., 0], 1 - p[..., 1]
-        a, b = ([row[key] for key in side] for side in sides)
-        return Scores(score[a], score[b], ((relevance[a] + relevance[b]) / 2).clip(0, 1),
-                      rules.ids, pairs["pair_id"].to_list())  # fmt: skip
 
-    def _vectors(self, prompts: list[str], responses: list[str], rules: RuleSet):
-        import torch
+        def rate(prompts, responses, rules):
+            return self.rate([prompt_text(p) for p in prompts], responses, rules)
 
-        encoder = Encoder.load()
-        return [torch.from_numpy(encoder.embed(t)) for t in (prompts, responses, rules.texts)]
+        return score_pairs(rate, pairs, rules)
+
+    def _logits(self, prompts: Sequence[str], responses: Sequence[str], rules: RuleSet):
+        from rulekit.judges import designs
+
+        return designs.logits(self.model, prompts, responses, rules.texts)
 
 
-def annotated_responses(
-    pairs: pl.DataFrame, rules: RuleSet
-) -> tuple[list[str], list[str], np.ndarray]:
-    """The distinct annotated responses of ranked pairs: prompts, responses, scores -1/0/+1."""
-    from rulekit.sources import annotations
+def _code() -> str:
+    """The source of the designs: a judge trained by other code is another judge."""
+    import inspect
 
-    names, scores = annotations(pairs, rules)
-    texts = {}
-    for row in pairs.iter_rows(named=True):
-        for side in "ab":
-            texts[row[f"response_id_{side}"]] = (
-                prompt_text(row["prompt"]),
-                row[f"response_{side}"],
-            )
-    return [texts[n][0] for n in names], [texts[n][1] for n in names], scores
+    from rulekit.judges import designs
 
-
-def _head(n_features: int, seed: int):
-    import torch
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return torch.nn.Sequential(
-            torch.nn.Linear(n_features, _HIDDEN),
-            torch.nn.GELU(),
-            torch.nn.Dropout(_DROPOUT),
-            torch.nn.Linear(_HIDDEN, len(ANSWERS)),
-        )
-
-
-def _features(prompt, response, rule):
-    """Interactions of each rule with prompt and response, (n_responses, n_rules, 3 dim).
-
-    Products of unit vectors are scaled to unit variance, so that the head sees all at one scale.
-    """
-    scale = rule.shape[-1] ** 0.5
-    p, x, r = prompt[:, None], response[:, None], rule[None]
-    import torch
-
-    return torch.cat([p * r * scale, x * r * scale, r.expand(len(x), -1, -1)], dim=-1) * scale
+    return inspect.getsource(designs)

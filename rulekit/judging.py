@@ -1,0 +1,260 @@
+"""What a judge is worth: measured on labelled responses, on people's labels, on another judge's votes.
+
+Judges and labelled data come in, frames with intervals go out; notebook 10 shows them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+
+from rulekit.encoder import Encoder
+from rulekit.evaluate import (
+    auc,
+    calibration_error,
+    cohen_kappa,
+    judge_metrics,
+    paired_difference,
+    pairwise_accuracy,
+)
+from rulekit.label import label
+from rulekit.pairs import folds, prompt_groups, prompt_text
+from rulekit.rules import RuleSet
+from rulekit.scores import Scores
+from rulekit.select import select
+from rulekit.sources import Labelled, second_reading
+
+
+def design_table(
+    designs: Sequence[str], train: Labelled, validation: Labelled, seed: int = 0
+) -> pl.DataFrame:
+    """Judge designs trained on the one set and compared on the other; first row the floor.
+
+    Returns
+    -------
+    One row a design: log_loss in nats after calibration on the same validation set (three
+    numbers a design), relevant_auc and satisfied_auc as `evaluate.judge_metrics` has them, and the
+    seconds that training and that rating the validation responses took.
+    """
+    from rulekit.judges.encoder import EncoderJudge
+
+    counts = np.stack([(train.scores == v).sum(axis=0) for v in (-1, 0, 1)], axis=1) + 0.5
+    prior = counts / counts.sum(axis=1, keepdims=True)
+    names = ("log_loss", "relevant_auc", "satisfied_auc")
+    rows = []
+    for design in designs:
+        start = time.perf_counter()
+        judge = EncoderJudge.train(train, validation, design, seed)
+        trained = time.perf_counter()
+        p = judge.rate(validation.prompts, validation.responses, validation.rules)
+        found = judge_metrics(p, validation.scores, prior)
+        if not rows:
+            rows.append(
+                {"design": "each rule's frequency", **{n: found[f"floor_{n}"] for n in names}}
+            )
+        rows.append({"design": design, **{n: found[n] for n in names},
+                     "training_seconds": trained - start,
+                     "rating_seconds": time.perf_counter() - trained})  # fmt: skip
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def distillation_report(
+    pairs: pl.DataFrame, rules: RuleSet, scores: Scores, seed: int = 0
+) -> tuple[dict, pl.DataFrame]:
+    """What a judge learns from half of another's ratings, measured on the other half of the prompts.
+
+    Returns
+    -------
+    Figures, each with its interval: agreement of `judge_agreement` for the distilled judge and for
+    the one that has not seen these ratings; label accuracy (sum of all rules) of teacher, distilled
+    and undistilled judge against the known preference, and the paired difference of distilled and
+    teacher. Then the table of agreement by rule of the distilled judge.
+    """
+    from rulekit.judges.encoder import EncoderJudge
+
+    unseen = np.array(folds(pairs, 2, seed)) == 0
+    seen_pairs, own = pairs.filter(pl.Series(~unseen)), pairs.filter(pl.Series(unseen))
+    teacher = scores.rows(unseen)
+    start = time.perf_counter()
+    judge = EncoderJudge.distil(seen_pairs, rules, scores.rows(~unseen), seed=seed)
+    seconds = time.perf_counter() - start
+    rated = {"teacher": teacher, "distilled": judge.score(own, rules),
+             "undistilled": EncoderJudge.load().score(own, rules)}  # fmt: skip
+    groups, known = prompt_groups(own).to_list(), own["preference"].to_numpy()
+    margin = {n: label(s, select(s, method="all")).margin for n, s in rated.items()}
+    figures = {"n_pairs_seen": len(seen_pairs), "n_pairs_unseen": len(own), "seconds": seconds}
+    for name, found in margin.items():
+        figures[f"{name}_accuracy"] = pairwise_accuracy(found, known, groups).as_dict()
+    figures["distilled_less_teacher"] = paired_difference(
+        margin["distilled"], margin["teacher"], known, groups
+    ).as_dict()
+    tables = {n: judge_agreement(s, teacher) for n, s in rated.items() if n != "teacher"}
+    for name, table in tables.items():
+        figures[f"{name}_agreement"] = table.row(-1, named=True)
+    return figures, tables["distilled"]
+
+
+def cost_ratio(pairs: pl.DataFrame, rules: RuleSet, parameters: float = 8e9) -> dict[str, float]:
+    """Multiplications of a language-model judge over those of the encoder judge, on these pairs.
+
+    The language model reads prompt, both responses and one rule in each pass, one pass a rule; the
+    encoder reads each prompt, and each response twice (whole and by sentences), whatever the number
+    of rules. A pass costs one multiplication a parameter and token; tokens are the encoder's.
+
+    Parameters
+    ----------
+    parameters
+        Of the language model. Those of a hosted one are not known: 8e9 is a small one.
+    """
+    encoder = Encoder.load()
+
+    def tokens(texts: Sequence[str]) -> int:
+        ids = encoder.tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
+        return sum(map(len, ids))
+
+    prompt = tokens([prompt_text(p) for p in pairs["prompt"].to_list()])
+    responses = tokens(pairs["response_a"].to_list()) + tokens(pairs["response_b"].to_list())
+    judge = len(rules) * (prompt + responses) + len(pairs) * tokens(rules.texts)
+    embeddings = encoder.model.embeddings.word_embeddings.weight.numel()
+    own = sum(p.numel() for p in encoder.model.parameters()) - embeddings
+    ours = own * (prompt + 2 * responses)
+    return {"judge_tokens": judge, "encoder_tokens": prompt + 2 * responses,
+            "ratio": parameters * judge / ours}  # fmt: skip
+
+
+def judge_report(judge, data: Labelled, train: Labelled, seed: int = 0) -> dict:
+    """A judge against annotations it has not seen, beside each rule's own frequencies.
+
+    Parameters
+    ----------
+    judge
+        Has `rate(prompts, responses, rules)`.
+    data, train
+        What it is measured on, and what the floor's frequencies are counted on.
+
+    Returns
+    -------
+    The figures of `evaluate.judge_metrics`, each with a 95 % bootstrap interval over prompts under
+    the same name with `_low` and `_high`, and the calibration errors of P(relevant) and, where a
+    rule is relevant, of P(satisfied).
+    """
+    p = judge.rate(data.prompts, data.responses, data.rules)
+    counts = np.stack([(train.scores == v).sum(axis=0) for v in (-1, 0, 1)], axis=1) + 0.5
+    prior = counts / counts.sum(axis=1, keepdims=True)
+    figures = judge_metrics(p, data.scores, prior)
+    _, prompt = np.unique(data.prompts, return_inverse=True)
+    members = [np.flatnonzero(prompt == g) for g in range(prompt.max() + 1)]
+    rng = np.random.default_rng(seed)
+    draws = []
+    for _ in range(200):
+        rows = np.concatenate([members[g] for g in rng.integers(len(members), size=len(members))])
+        draws.append(judge_metrics(p[rows], data.scores[rows], prior))
+    for name in list(figures):
+        low, high = np.quantile([d[name] for d in draws], (0.025, 0.975))
+        figures |= {f"{name}_low": float(low), f"{name}_high": float(high)}
+    for name, (probability, outcome) in judge_outcomes(p, data.scores).items():
+        figures[f"{name}_calibration_error"] = calibration_error(probability, outcome)
+    return figures | {"n_responses": len(data.prompts), "n_prompts": len(members),
+                      "n_rules": len(data.rules)}  # fmt: skip
+
+
+def judge_outcomes(p: np.ndarray, scores: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Predicted probability and outcome: is a rule relevant, and where it is, satisfied."""
+    relevant = scores != 0
+    yes = p[..., 2] / (p[..., 2] + p[..., 0])
+    return {
+        "relevant": (1 - p[..., 1].ravel(), relevant.ravel()),
+        "satisfied": (yes[relevant], scores[relevant] > 0),
+    }
+
+
+def proposition_table(judge, data: Labelled) -> pl.DataFrame:
+    """AUC of P(yes) for each rule against people's labels, beside baselines; last row: all.
+
+    `cosine` is the similarity of the encoder's vectors of rule and response, `best_sentence` that of
+    the rule and the nearest sentence of the response, nothing trained in either;
+    `majority` is the accuracy of always giving the more frequent answer, whose AUC is ½. Rules
+    with fewer than five cases of a kind have no AUC of their own. The overall AUC is the mean
+    over the rules that have one, its interval a bootstrap over responses.
+    """
+    from rulekit.judges.designs import sentences
+
+    yes = judge.rate(data.prompts, data.responses, data.rules)[..., 2]
+    encoder = Encoder.load()
+    rules = encoder.embed(data.rules.texts).T
+    cosine = encoder.embed(data.responses) @ rules
+    split = [sentences(text) for text in data.responses]
+    near = encoder.embed([s for part in split for s in part]) @ rules
+    best = np.maximum.reduceat(near, np.cumsum([0, *map(len, split[:-1])]))
+    scores = {"judge": yes, "cosine": cosine, "best_sentence": best}
+    truth = data.scores > 0
+    rows = []
+    for j, name in enumerate(data.rules.ids):
+        n, row = int(truth[:, j].sum()), {"rule": name}
+        if min(n, len(truth) - n) >= 5:
+            for score, found in scores.items():
+                value, low, high = auc(found[:, j], truth[:, j])
+                row |= {f"{score}_auc": value, f"{score}_low": low, f"{score}_high": high}
+        rows.append(row | {"majority": max(n, len(truth) - n) / len(truth), "n_true": n,
+                           "n": len(truth)})  # fmt: skip
+    table = pl.DataFrame(rows, infer_schema_length=None)
+    use = [j for j, v in enumerate(table["judge_auc"]) if v is not None]
+    overall = {"rule": "all"}
+    rng = np.random.default_rng(0)
+    draws = rng.integers(len(truth), size=(200, len(truth)))
+    for score, found in scores.items():
+        means = [np.mean([auc(found[d, j], truth[d, j])[0] for j in use if truth[d, j].sum() > 0])
+                 for d in draws]  # fmt: skip
+        low, high = np.quantile(means, (0.025, 0.975))
+        overall |= {f"{score}_auc": table[f"{score}_auc"].mean(), f"{score}_low": float(low),
+                    f"{score}_high": float(high)}  # fmt: skip
+    overall |= {"majority": table["majority"].mean(), "n_true": int(truth.sum()), "n": truth.size}
+    return pl.concat([table, pl.DataFrame([overall])], how="diagonal_relaxed")
+
+
+def reader_agreement(seed: int = 0, resamples: int = 500) -> pl.DataFrame:
+    """Cohen's κ of the corpus' two readers by category of rules, and over all of them.
+
+    Satisfied, irrelevant and violated are three categories; a case is a response under a rule.
+    `sign_agreement` is the share of equal signs where both found the rule relevant. Intervals are
+    a bootstrap over prompts.
+    """
+    names, first, second, rules = second_reading()
+    prompts = np.array([name.rsplit(":", 1)[0] for name in names])
+    members = [np.flatnonzero(prompts == p) for p in np.unique(prompts)]
+    rng = np.random.default_rng(seed)
+    draws = [np.concatenate([members[i] for i in rng.integers(len(members), size=len(members))])
+             for _ in range(resamples)]  # fmt: skip
+    category = np.array(rules.categories)
+    rows = []
+    for name in [*dict.fromkeys(rules.categories), "all"]:
+        j = np.flatnonzero((category == name) | (name == "all"))
+        a, b = first[:, j], second[:, j]
+        low, high = np.nanquantile([cohen_kappa(a[d], b[d]) for d in draws], (0.025, 0.975))
+        both = (a != 0) & (b != 0)
+        rows.append({"category": name, "kappa": cohen_kappa(a, b), "low": low, "high": high,
+                     "sign_agreement": (a == b)[both].mean(), "n_relevant_to_both": int(both.sum()),
+                     "n": a.size})  # fmt: skip
+    return pl.DataFrame(rows)
+
+
+def judge_agreement(scores: Scores, reference: Scores) -> pl.DataFrame:
+    """How well one judge's δ agrees with another's sign where the other is decisive (|δ| > ½).
+
+    One row a rule that has at least five decisive pairs of each sign, and a last row over all
+    decisive ratings: rule, auc, low, high (Hanley & McNeil), n decisive.
+    """
+    delta, truth = scores.discrepancy, reference.discrepancy
+    decisive = np.abs(truth) > 0.5
+    ids = reference.rule_ids or [f"r{j:03d}" for j in range(reference.n_rules)]
+    rows = []
+    for name, j in [*zip(ids, range(len(ids)), strict=True), ("all", slice(None))]:
+        mine, up = decisive[:, j], truth[:, j] > 0
+        n_up, n_down = int((mine & up).sum()), int((mine & ~up).sum())
+        if min(n_up, n_down) >= 5:
+            value, low, high = auc(delta[:, j][mine], up[mine])
+            rows.append({"rule": name, "auc": value, "low": low, "high": high, "n": n_up + n_down})
+    return pl.DataFrame(rows)

@@ -1,0 +1,215 @@
+"""A chat-completions server on loopback that answers by a stated rule and fails on demand.
+
+A test hands over `answer` (what a good reply says) and `fault` (which request goes wrong, and
+how); requests come in over real HTTP and are kept, with their times, for the test to look at.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+Distribution = dict[str, float]  # token → probability of the first generated token
+_LONGEST_HANG = 20.0  # seconds; a test that forgets a client's timeout still ends
+
+
+@dataclass
+class Server:
+    """What the server does and what it has seen.
+
+    `fault(n, body)` gets the number of the request, from 0, and its body, and names a fault or
+    gives None; `answer(body)` gives the distribution of the first token.
+    """
+
+    answer: Callable[[dict], Distribution]
+    fault: Callable[[int, dict], str | None] = lambda n, body: None
+    logprobs: bool = True
+    usage: bool = True
+    one_a_request: bool = False  # as some servers, ignore `n`
+    latency: float = 0.0
+    retry_after: str = "0.3"
+    url: str = ""
+    elsewhere: str = ""
+    drawn: int = 0
+    requests: list[dict] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
+    in_flight: int = 0
+    most_in_flight: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def text(self, request: dict) -> str:
+        """All of a request's messages as one text."""
+        return "\n".join(m["content"] for m in request["messages"])
+
+
+@contextmanager
+def serve(server: Server) -> Iterator[Server]:
+    """Run the server on a free loopback port; it ends with the block."""
+
+    class Bound(_Handler):
+        state = server
+
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Bound)
+    http.daemon_threads = True
+    server.url = f"http://127.0.0.1:{http.server_address[1]}/v1"
+    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.stop.set()
+        http.shutdown()
+        thread.join()
+        http.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    state: Server
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_: object) -> None:
+        """Quiet: the tests look at `requests`."""
+
+    def do_POST(self) -> None:
+        state = self.state
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        with state.lock:
+            number = len(state.requests)
+            state.requests.append(body | {"_authorization": self.headers.get("Authorization")})
+            state.times.append(time.monotonic())
+            state.in_flight += 1
+            state.most_in_flight = max(state.most_in_flight, state.in_flight)
+        try:
+            state.stop.wait(state.latency)
+            fault = state.fault(number, body)
+            if fault is None:
+                self._reply(200, self._completion(body))
+            else:
+                getattr(self, f"_fault_{fault}")(body)
+        except (BrokenPipeError, ConnectionResetError):
+            self.close_connection = True  # the client gave up first
+        finally:
+            with state.lock:
+                state.in_flight -= 1
+
+    def _reply(self, status: int, content: dict | str, **headers: str) -> None:
+        data = (content if isinstance(content, str) else json.dumps(content)).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", headers.pop("content_type", "application/json"))
+        self.send_header("Content-Length", str(len(data)))
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(data)
+
+    def _completion(self, body: dict, distribution: Distribution | None = None) -> dict:
+        distribution = distribution or self.state.answer(body)
+        tokens = sorted(distribution.items(), key=lambda t: -t[1])
+        choices = []
+        for index in range(1 if self.state.one_a_request else body.get("n") or 1):
+            text = self._draw(tokens) if "n" in body else tokens[0][0]
+            choice = {"index": index, "finish_reason": "length",
+                      "message": {"role": "assistant", "content": text}}  # fmt: skip
+            if body.get("logprobs") and self.state.logprobs:
+                top = [{"token": t, "logprob": math.log(p), "bytes": None} for t, p in tokens]
+                choice["logprobs"] = {
+                    "content": [top[0] | {"top_logprobs": top[: body["top_logprobs"]]}]
+                }
+            choices.append(choice)
+        reply = {"id": "1", "object": "chat.completion", "created": 0, "model": body["model"],
+                 "choices": choices}  # fmt: skip
+        if self.state.usage:
+            reply["usage"] = {"prompt_tokens": len(self.state.text(body)) // 4,
+                              "completion_tokens": len(choices), "total_tokens": 0}  # fmt: skip
+        return reply
+
+    def _draw(self, tokens: list[tuple[str, float]]) -> str:
+        """Tokens in turn, each as often as its probability says: the golden ratio's sequence."""
+        with self.state.lock:
+            self.state.drawn += 1
+            u = self.state.drawn * (math.sqrt(5) - 1) / 2 % 1
+        for token, p in tokens:
+            u -= p
+            if u < 0:
+                return token
+        return tokens[-1][0]
+
+    def _fault_rate_limited(self, body: dict) -> None:
+        error = {"error": {"message": "slow down", "code": "rate_limit_exceeded"}}
+        self._reply(429, error, Retry_After=self.state.retry_after)
+
+    def _fault_no_quota(self, body: dict) -> None:
+        self._reply(429, {"error": {"message": "no credit left", "code": "insufficient_quota"}})
+
+    def _fault_broken(self, body: dict) -> None:
+        self._reply(500, {"error": {"message": "out of order"}})
+
+    def _fault_hang(self, body: dict) -> None:
+        self.state.stop.wait(_LONGEST_HANG)
+        self.close_connection = True
+
+    def _fault_drip(self, body: dict) -> None:
+        """Every byte comes in time, the reply never does."""
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", "1000")
+        self.end_headers()
+        end = time.monotonic() + _LONGEST_HANG
+        while time.monotonic() < end and not self.state.stop.wait(0.1):
+            self.wfile.write(b" ")
+            self.wfile.flush()
+
+    def _fault_cut(self, body: dict) -> None:
+        """Half a reply, then a reset connection."""
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", "1000")
+        self.end_headers()
+        self.wfile.write(b'{"id": "1", "choi')
+        self.wfile.flush()
+        linger = struct.pack("ii", 1, 0)  # close sends a reset, not an orderly end
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        self.close_connection = True
+
+    def _fault_malformed(self, body: dict) -> None:
+        self._reply(200, '{"id": "1", "choices": [{"ind')
+
+    def _fault_page(self, body: dict) -> None:
+        """What a proxy in front of a server that restarts likes to say."""
+        self._reply(200, "<html>back soon</html>", content_type="text/html")
+
+    def _fault_no_choices(self, body: dict) -> None:
+        self._reply(200, {"id": "1", "object": "chat.completion", "choices": None})
+
+    def _fault_no_logprobs(self, body: dict) -> None:
+        self._reply(200, self._completion(body | {"logprobs": False}))
+
+    def _fault_chatter(self, body: dict) -> None:
+        self._reply(200, self._completion(body, {"Certainly": 0.9, "!": 0.1}))
+
+    def _fault_unauthorised(self, body: dict) -> None:
+        """Some servers quote the key they refuse."""
+        key = self.headers.get("Authorization", "")
+        self._reply(401, {"error": {"message": f"wrong key: {key}"}})
+
+    def _fault_one_at_a_time(self, body: dict) -> None:
+        if body.get("n", 1) > 1:
+            self._reply(400, {"error": {"message": "Field 'n': must be 1"}})
+        else:
+            self._reply(200, self._completion(body))
+
+    def _fault_bad_request(self, body: dict) -> None:
+        key = self.headers.get("Authorization", "")
+        self._reply(400, {"error": {"message": f"context too long for {key}"}})
+
+    def _fault_moved(self, body: dict) -> None:
+        self._reply(307, {}, Location=f"{self.state.elsewhere}/chat/completions")
