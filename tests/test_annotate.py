@@ -1,0 +1,539 @@
+"""The store keeps every rating once through kills, a full disk, two writers and damaged files."""
+
+import json
+import multiprocessing
+import warnings
+
+import numpy as np
+import polars as pl
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import rulekit as rk
+from rulekit import export, quality
+from rulekit.annotate import Ledger, annotate
+from rulekit.cli import main
+from rulekit.evaluate import calibration_error, cohen_kappa
+from rulekit.parts import keys
+from rulekit.sources import Labelled
+from rulekit.store import Store, response_key, rule_key
+from tests.annotating import (
+    RULES,
+    HashJudge,
+    rate_all,
+    rate_until_full,
+    rate_until_step,
+    some_pairs,
+)
+
+CELLS = len(RULES)
+
+
+@pytest.fixture(scope="module")
+def processes():
+    """Processes forked from one that has imported everything: quick to start, safe to kill."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.annotating"])
+    return context
+
+
+def start(context, target, *arguments):
+    mine, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=target, args=(*arguments[:3], theirs, *arguments[3:])
+                              if target is rate_all else (*arguments, theirs))  # fmt: skip
+    process.start()
+    theirs.close()
+    return process, mine
+
+
+def drained(pipe) -> list:
+    """What was sent whole: a kill may cut the last message (OSError) or come between two."""
+    out = []
+    try:
+        while True:
+            out.append(pipe.recv())
+    except (EOFError, OSError):
+        return out
+
+
+def expected(n: int) -> rk.Scores:
+    """Scores of `some_pairs(n)` straight from the judge."""
+    pairs, judge = some_pairs(n), HashJudge()
+    a, b = (judge.rate(pairs["prompt"], pairs[c], RULES) for c in ("response_a", "response_b"))
+    return rk.Scores(a[..., 2] - a[..., 0], b[..., 2] - b[..., 0])
+
+
+def assert_whole(folder, n: int) -> None:
+    """Every rating of `some_pairs(n)` is there, right, and once."""
+    judge = HashJudge()
+    with Store(folder, judge.identity) as store:
+        n_responses = n + (n + 1) // 2
+        assert len(store) == n_responses * CELLS
+        store.verify()
+        scores = annotate(some_pairs(n), RULES, judge, store)
+    assert not judge.asked
+    assert np.array_equal(scores.a, expected(n).a)
+    assert np.array_equal(scores.b, expected(n).b)
+
+
+# Kills, full disk, several writers, damage ---------------------------------------------------------
+
+
+def test_fifty_kills_at_random_moments_lose_at_most_the_batch_in_flight(processes, tmp_path):
+    rng = np.random.default_rng(0)
+    n, per_batch, kills, finished = 1200, 8 * CELLS, 0, 0
+    folder, before = tmp_path / "0", 0
+    while kills < 50:
+        process, pipe = start(processes, rate_all, folder, n, 150)
+        assert pipe.poll(60), "the process did not begin"
+        process.join(rng.uniform(0, 0.08))
+        process.kill()
+        process.join()
+        told = drained(pipe)
+        if isinstance(told[-1], tuple):  # it was done before the kill
+            finished += 1
+            assert_whole(folder, n)
+            folder, before = tmp_path / str(finished), 0
+            continue
+        kills += 1
+        with Store(folder, HashJudge.identity) as store:
+            assert (
+                before + told[-1] * per_batch <= len(store) <= before + (told[-1] + 1) * per_batch
+            )
+            before = len(store)
+    process, pipe = start(processes, rate_all, folder, n, 150)
+    drained(pipe)
+    process.join()
+    assert_whole(folder, n)
+
+
+def test_a_kill_at_any_step_on_the_disk_loses_at_most_the_batch_in_flight(processes, tmp_path):
+    n, step, done = 16, 0, False  # three batches; the second and the third are merged
+    while not done:
+        step += 1
+        folder = tmp_path / str(step)
+        process, pipe = start(processes, rate_until_step, folder, n, 150, step)
+        told = drained(pipe)
+        process.join()
+        done = told[-1] == "done"
+        if not done:
+            assert process.exitcode == -9
+            with Store(folder, HashJudge.identity) as store:
+                kept, batches = len(store), told[-1]
+                assert kept in (batches * 8 * CELLS, (batches + 1) * 8 * CELLS)
+            annotate(some_pairs(n), RULES, HashJudge(), folder)
+        assert_whole(folder, n)
+    assert step > 20, step
+
+
+@pytest.mark.parametrize(
+    ("compact_at", "limit"), [(10**6, 30_000), (400, 20_000)], ids=["in a log", "in a merge"]
+)
+def test_a_full_disk_stops_with_its_name_and_loses_nothing(processes, tmp_path, compact_at, limit):
+    process, pipe = start(processes, rate_until_full, tmp_path, 600, compact_at, limit)
+    [(error, calls, kept), asked_after] = drained(pipe)
+    process.join()
+    assert error == "File too large"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # the torn batch was taken back, so none is passed over
+        Store(tmp_path, HashJudge.identity).close()
+    assert kept >= (calls - 1) * 8 * CELLS > 0
+    assert asked_after == 900 * CELLS - kept  # the same store goes on where there is room again
+    assert_whole(tmp_path, 600)
+
+
+def test_two_writers_at_once_share_the_work_and_agree_on_every_rating(processes, tmp_path):
+    n = 600
+    runs = [start(processes, rate_all, tmp_path, n, 700, noise) for noise in (0.0, 0.25)]
+    (rated_1, a_1, b_1), (rated_2, a_2, b_2) = (drained(pipe)[-1] for _, pipe in runs)
+    for process, _ in runs:
+        process.join()
+    with Store(tmp_path, HashJudge.identity) as store:
+        assert len(store) == 900 * CELLS
+        store.verify()
+        judge = HashJudge()
+        scores = annotate(some_pairs(n), RULES, judge, store)
+    assert not judge.asked
+    assert rated_1 + rated_2 >= 900 * CELLS
+    # The judges disagree: what each writer goes on with is the rating that was first.
+    for a, b in ((a_1, b_1), (a_2, b_2)):
+        assert np.array_equal(a, scores.a)
+        assert np.array_equal(b, scores.b)
+
+
+def filled(folder, n: int = 60, compact_at: int = 10**6) -> None:
+    with Store(folder, HashJudge.identity, compact_at=compact_at) as store:
+        annotate(some_pairs(n), RULES, HashJudge(), store, batch=8)
+
+
+def test_a_log_cut_anywhere_keeps_its_whole_batches(tmp_path):
+    filled(tmp_path / "whole")
+    log = next((tmp_path / "whole").rglob("*.log")).read_bytes()
+    size = 16 + 8 * CELLS * 44
+    cuts = {0, 1, 15, 16, 17, size - 1, size, size + 1, len(log) - 1}
+    cuts |= set(np.random.default_rng(1).integers(0, len(log), 20).tolist())
+    for cut in sorted(cuts):
+        folder = tmp_path / str(cut)
+        filled(folder)
+        next(folder.rglob("*.log")).write_bytes(log[:cut])
+        with Store(folder, HashJudge.identity) as store:
+            assert len(store) == cut // size * 8 * CELLS
+            annotate(some_pairs(60), RULES, HashJudge(), store)
+            store.compact()
+        assert_whole(folder, 60)
+
+
+def test_a_damaged_place_in_a_log_costs_its_batch_alone_and_is_reported(tmp_path):
+    filled(tmp_path)
+    log = next(tmp_path.rglob("*.log"))
+    data = bytearray(log.read_bytes())
+    data[16 + 8 * CELLS * 44 + 500] ^= 1
+    log.write_bytes(data)
+    with (
+        pytest.warns(UserWarning, match="damaged bytes passed over"),
+        Store(tmp_path, HashJudge.identity) as store,
+    ):
+        assert len(store) == (90 - 8) * CELLS
+
+
+def test_a_short_or_altered_part_is_named_not_believed(tmp_path):
+    filled(tmp_path, compact_at=1)
+    column = next(tmp_path.rglob("part-*/p"))
+    whole = column.read_bytes()
+    column.write_bytes(whole[:-1])
+    with pytest.raises(ValueError, match=r"part-\w+/p has \d+ bytes; allowed: \d+"):
+        Store(tmp_path, HashJudge.identity)
+    column.write_bytes(bytes([whole[0] ^ 1]) + whole[1:])
+    with (
+        Store(tmp_path, HashJudge.identity) as store,
+        pytest.raises(ValueError, match="damaged"),
+    ):
+        store.verify()
+
+
+def test_a_writer_goes_on_after_another_has_merged_its_log_away(tmp_path):
+    responses = keys([response_key("q", str(i)) for i in range(30)])
+    rules = keys([rule_key(t) for t in RULES.texts])
+    p = np.full((30, CELLS, 3), 1 / 3, np.float32)
+    first, second = Store(tmp_path, "j"), Store(tmp_path, "j")
+    assert first.add(responses[:10], rules, p[:10]) == 10 * CELLS
+    second.compact()
+    assert not list(tmp_path.rglob("*.log"))
+    assert first.add(responses[5:20], rules, p[5:20]) == 10 * CELLS
+    second.compact()
+    second.compact()
+    assert first.add(responses, rules, p) == 10 * CELLS
+    assert len(first) == len(second) == 30 * CELLS
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 4), st.booleans()), max_size=40),
+       st.integers(1, 12))  # fmt: skip
+@settings(max_examples=40, deadline=None)
+def test_any_order_of_additions_and_merges_reads_as_a_dictionary(steps, compact_at):
+    import tempfile
+
+    responses = keys([response_key("q", str(i)) for i in range(10)])
+    rules = keys([rule_key(str(j)) for j in range(5)])
+    truth = {}
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Store(folder, "j", compact_at=compact_at) as store,
+    ):
+        for number, (i, j, merge) in enumerate(steps):
+            value = np.float32([number / 64, 1 - number / 64, 0])
+            added = store.add(responses[[i]], rules[[j]], value[None, None])
+            assert added == ((i, j) not in truth)
+            truth.setdefault((i, j), value)
+            if merge:
+                store.compact()
+        found = store.get(responses, rules)
+        assert len(store) == len(truth) == sum(len(b.which) for b in store.blocks(3))
+    for (i, j), value in truth.items():
+        assert np.array_equal(found[i, j], value)
+    assert np.isnan(found[..., 0]).sum() == 50 - len(truth)
+
+
+def test_keys_that_end_in_zero_bytes_are_found(tmp_path):
+    responses = keys([b"a" + bytes(15), b"a" + bytes(14) + b"\1", bytes(16)])
+    p = np.float32([[[1, 0, 0]], [[0, 1, 0]], [[0, 0, 1]]])
+    with Store(tmp_path, "j", compact_at=1) as store:
+        store.add(responses, keys([bytes(16)]), p)
+        assert np.array_equal(store.get(responses, keys([bytes(16)])), p)
+
+
+@pytest.mark.parametrize("wrong", [[0.5, 0.5, 0.5], [1.5, -0.5, 0], [np.nan, 0.5, 0.5]])
+def test_what_is_no_distribution_is_refused(tmp_path, wrong):
+    with (
+        Store(tmp_path, "j") as store,
+        pytest.raises(ValueError, match=r"response 0, rule 0 .* sum 1"),
+    ):
+        store.add(keys([bytes(16)]), keys([bytes(16)]), np.float32(wrong)[None, None])
+
+
+# Annotate ------------------------------------------------------------------------------------------
+
+
+def test_a_response_of_several_pairs_is_rated_once_and_the_ledger_adds_up(tmp_path):
+    judge, ledger = HashJudge(), Ledger()
+    scores = rk.annotate(some_pairs(40), RULES, judge, tmp_path, price=0.5, ledger=ledger)
+    assert len(judge.asked) == len(set(judge.asked)) == 60 * CELLS == ledger.rated
+    assert (ledger.plain, ledger.repeated, ledger.stored) == (80 * CELLS, 20 * CELLS, 0)
+    assert ledger.cost == 0.5 * ledger.rated
+    assert np.array_equal(scores.a, expected(40).a)
+    assert scores.rule_ids == tuple(RULES.ids)
+    assert 0 <= scores.relevance.min() <= scores.relevance.max() <= 1
+
+
+def test_a_changed_rule_is_rated_anew_and_no_other(tmp_path):
+    rk.annotate(some_pairs(20), RULES, HashJudge(), tmp_path)
+    texts = [*RULES.texts[:3], "The response keeps another promise.", *RULES.texts[4:]]
+    changed, judge = rk.RuleSet.from_texts(reversed(texts)), HashJudge()
+    rk.annotate(some_pairs(20), changed, judge, tmp_path)
+    assert {rule for _, _, rule in judge.asked} == {texts[3]}
+    assert len(judge.asked) == 30
+
+
+def test_another_judge_shares_nothing_and_a_store_takes_its_own_judge_only(tmp_path):
+    rk.annotate(some_pairs(4), RULES, HashJudge(), tmp_path)
+    other = HashJudge()
+    other.identity = "another revision"
+    rk.annotate(some_pairs(4), RULES, other, tmp_path)
+    assert len(other.asked) == 6 * CELLS
+    with Store(tmp_path, "a third") as store, pytest.raises(ValueError, match="store is of 'a th"):
+        rk.annotate(some_pairs(4), RULES, other, store)
+
+
+def test_failed_ratings_are_counted_and_asked_for_again_alone(tmp_path):
+    class Weak(HashJudge):
+        weak = True
+
+        def rate(self, *arguments):
+            p = super().rate(*arguments)
+            if self.weak:
+                p[0, 1] = np.nan
+            return p
+
+    judge, ledger = Weak(), Ledger()
+    with pytest.raises(RuntimeError, match=f"2 of {15 * CELLS} ratings failed"):
+        rk.annotate(some_pairs(10), RULES, judge, tmp_path, batch=8, ledger=ledger)
+    assert (ledger.failed, ledger.rated) == (2, 15 * CELLS - 2)
+    judge.weak, judge.asked = False, []
+    assert np.array_equal(rk.annotate(some_pairs(10), RULES, judge, tmp_path).a, expected(10).a)
+    assert len(judge.asked) == 2
+
+
+def test_an_interrupt_keeps_what_the_judge_had_of_its_batch(tmp_path):
+    class Slow(HashJudge):
+        last = None
+
+        def rate(self, *arguments):
+            p = super().rate(*arguments)
+            if self.calls == 2:
+                p[4:] = np.nan
+                self.last = Labelled  # anything with `probabilities`
+                self.last.probabilities = p
+                raise KeyboardInterrupt
+            return p
+
+    with pytest.raises(KeyboardInterrupt):
+        rk.annotate(some_pairs(20), RULES, Slow(), tmp_path, batch=8)
+    with Store(tmp_path, HashJudge.identity) as store:
+        assert len(store) == 12 * CELLS
+
+
+# Adaptive and anytime ------------------------------------------------------------------------------
+
+
+class Named:
+    """Names rules at random, always the same ones."""
+
+    def select(self, pairs, k):
+        rng = np.random.default_rng(3)
+        order = np.argsort(rng.random((len(pairs), CELLS)), axis=1)[:, :k]
+        return rk.Selection(order, "named", CELLS)
+
+
+def test_only_the_named_rules_are_rated_and_the_label_is_that_of_a_full_rating(tmp_path):
+    pairs, judge, ledger = some_pairs(40), HashJudge(), Ledger()
+    rated = rk.annotate_adaptive(pairs, RULES, judge, tmp_path, Named(), 3, ledger=ledger)
+    counts = [getattr(ledger, n) for n in ("repeated", "not_named", "stored", "rated", "failed")]
+    assert sum(counts) == ledger.plain == ledger.table()["ratings"][0]
+    assert len(judge.asked) == len(set(judge.asked)) == ledger.rated <= 40 * 2 * 3
+    full = rk.label(expected(40), rated.selection)
+    assert np.array_equal(rated.labels().preference, full.preference)
+    assert np.allclose(rated.labels().margin, full.margin)
+
+
+def test_anytime_stops_when_sure_and_matches_the_curve_of_a_full_rating(tmp_path):
+    pairs, full = some_pairs(60), expected(60)
+    order = Named().select(pairs, CELLS)
+    judge, ledger = HashJudge(), Ledger()
+    labels = rk.annotate_anytime(
+        pairs, RULES, judge, tmp_path, Named(), 0.7, beta=2.0, ledger=ledger
+    )
+    assert len(judge.asked) == len(set(judge.asked)) == ledger.rated < 90 * CELLS
+    margins = np.cumsum(np.take_along_axis(full.discrepancy, order.indices, 1), axis=1)
+    for i, n in enumerate(labels.n_rated):
+        confidence = 1 / (1 + np.exp(-2 * abs(margins[i])))
+        assert (confidence[: n - 1] < 0.7).all()
+        assert n == CELLS or confidence[n - 1] >= 0.7
+        assert labels.margin[i] == pytest.approx(margins[i, n - 1], abs=1e-5)
+    curve = rk.adaptive.cost_curve(
+        full, {"named": order}, pairs["preference"], thresholds=[0.7], beta=2.0
+    )
+    row = curve.filter(stop="confidence").row(0, named=True)
+    assert row["rules"] == pytest.approx(labels.n_rated.mean())
+    assert row["value"] == pytest.approx((1 + labels.preference.mean()) / 2)
+    last = curve.filter(stop="first k").row(-1, named=True)
+    assert (last["cost"], last["rules"]) == (1.0, CELLS)
+    assert rk.plots.accuracy_against_cost(curve, "title").to_dict()
+
+
+# Export --------------------------------------------------------------------------------------------
+
+
+def test_the_data_set_folder_holds_every_rating_and_a_card(tmp_path):
+    pairs = some_pairs(10)
+    scores = annotate(pairs, RULES, HashJudge(), tmp_path / "store")
+    with Store(tmp_path / "store", HashJudge.identity) as store:
+        folder = export.write_dataset(tmp_path / "set", pairs, RULES, store)
+    front = yaml.safe_load((folder / "README.md").read_text().split("---")[1])
+    tables = {c["config_name"]: pl.read_parquet(folder / c["data_files"]) for c in front["configs"]}
+    assert {n: len(t) for n, t in tables.items()} == {
+        "ratings": 15 * CELLS, "responses": 15, "pairs": 10, "rules": CELLS}  # fmt: skip
+    wide = tables["ratings"].pivot("rule_id", index="response_id", values="score")
+    a = tables["pairs"].join(wide, left_on="response_id_a", right_on="response_id",
+                             maintain_order="left")  # fmt: skip
+    assert np.array_equal(a.select(RULES.ids).to_numpy(), scores.a)
+
+
+def test_the_data_set_folder_loads_with_datasets(tmp_path):
+    datasets = pytest.importorskip("datasets")
+    annotate(some_pairs(10), RULES, HashJudge(), tmp_path / "store")
+    with Store(tmp_path / "store", HashJudge.identity) as store:
+        folder = str(export.write_dataset(tmp_path / "set", some_pairs(10), RULES, store))
+    for name, n in (("ratings", 15 * CELLS), ("responses", 15), ("pairs", 10), ("rules", CELLS)):
+        found = datasets.load_dataset(folder, name, split="train", cache_dir=str(tmp_path / "c"))
+        assert len(found) == n
+
+
+# Judge quality -------------------------------------------------------------------------------------
+
+
+def labelled(n: int = 240, rules: int = 3, seed: int = 0) -> tuple[np.ndarray, Labelled]:
+    """Probabilities of a calibrated judge and labels drawn from them, four responses a prompt."""
+    rng = np.random.default_rng(seed)
+    p = rng.dirichlet([0.7, 0.7, 0.7], (n, rules))
+    draw = rng.random((n, rules, 1))
+    truth = (draw > p.cumsum(axis=2)).sum(axis=2) - 1
+    names = [f"r{i // 4}" for i in range(n)], [str(i) for i in range(n)]
+    return p, Labelled(*names, rk.RuleSet.from_texts(["one", "two", "three"][:rules]), truth)
+
+
+def test_quality_has_the_figures_of_independent_computations():
+    p, data = labelled()
+    table = quality.judge_quality(p, data).filter(rule="all")
+    row = {r["figure"]: r for r in table.iter_rows(named=True)}
+    relevant = data.scores != 0
+    from sklearn.metrics import roc_auc_score
+
+    score = (p[..., 2] - p[..., 0])[relevant]
+    assert row["satisfied_auc"]["value"] == pytest.approx(
+        roc_auc_score(data.scores[relevant] > 0, score))  # fmt: skip
+    assert row["kappa"]["value"] == pytest.approx(cohen_kappa(p.argmax(2) - 1, data.scores))
+    assert row["relevant_calibration"]["value"] == pytest.approx(
+        calibration_error(1 - p[..., 1].ravel(), relevant.ravel()))  # fmt: skip
+    assert row["abstention"]["value"] == pytest.approx((p.argmax(2) == 1)[relevant].mean())
+    for r in row.values():
+        assert r["low"] <= r["value"] <= r["high"]
+    # Calibrated by construction: the error is what chance leaves.
+    assert row["relevant_calibration"]["value"] < 2.5 * row["relevant_calibration"]["reference"]
+
+
+def test_a_perfect_judge_is_perfect_and_a_rule_without_cases_has_no_figure():
+    _, data = labelled()
+    scores = data.scores.copy()
+    scores[:, 2] = 0
+    data = Labelled(data.prompts, data.responses, data.rules, scores)
+    table = quality.judge_quality(np.eye(3)[scores + 1], data)
+    value = {(r["rule"], r["figure"]): r["value"] for r in table.iter_rows(named=True)}
+    assert value["all", "satisfied_auc"] == value["all", "kappa"] == 1
+    assert value["all", "abstention"] == value["all", "satisfied_calibration"] == 0
+    assert value["r002", "satisfied_auc"] is value["r002", "kappa"] is None
+    assert len(quality.by_rule(table)) == 4
+
+
+def test_the_interval_of_an_auc_covers_it_with_few_cases_and_keeps_width_at_one():
+    rng = np.random.default_rng(0)
+    truth = 0.9213503964748574  # Φ(2 / √2): two normals two standard deviations apart
+    covered = 0
+    for _ in range(400):
+        above, below = rng.normal(2, 1, 8), rng.normal(0, 1, 12)
+        value = (above[:, None] > below).mean()
+        low, high = quality.newcombe(value, 8, 12)
+        covered += low <= truth <= high
+    assert covered / 400 > 0.92
+    low, high = quality.newcombe(1.0, 2, 2)
+    assert high == 1
+    assert 0.1 < low < 0.6
+    assert quality.newcombe(0.0, 2, 2) == pytest.approx((0, 1 - low))
+
+
+# Command line --------------------------------------------------------------------------------------
+
+
+def test_the_command_line_rates_resumes_exports_and_checks(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    some_pairs(6).write_ndjson("pairs.jsonl")
+    RULES.write("rules.yaml")
+    command = ["annotate", "pairs.jsonl", "--rules", "rules.yaml", "--export", "set"]
+    assert main(command) == 0
+    assert f"{9 * CELLS} ratings made" in capsys.readouterr().out
+    assert main(command) == 0
+    assert f"0 ratings made (0 a second), {9 * CELLS} found" in capsys.readouterr().out
+    assert rk.Scores.read("annotated/scores.parquet").n_rules == CELLS
+    ledger = json.loads((tmp_path / "annotated/ledger.json").read_text())
+    assert ledger["judge"].startswith("encoder:")
+    assert (tmp_path / "set/README.md").is_file()
+    assert main(["annotate", "--check", "--split", "validation", "--out", "checked"]) == 0
+    shown = capsys.readouterr().out
+    assert "satisfied_auc" in shown
+    assert "no-violence-encouragement" in shown
+    assert set(pl.read_parquet("checked/quality.parquet")["figure"]) == set(quality.FIGURES)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "no pairs; allowed: a file, or one of embedded"),
+        (["nothing.jsonl"], "no such file"),
+        (["embedded", "--judge", "nobody"], "unknown judge 'nobody'"),
+        (["embedded", "--judge", "recorded"], "judge 'recorded' replays pairs"),
+        (["embedded", "--judge", "encoder", "-o", "model", "x"], "judge 'encoder'"),
+        (["embedded", "--until", "0.9"], "--until needs --adapter"),
+        (["--check", "--rules", "x.yaml"], "--check takes no --rules"),
+    ],
+)
+def test_the_command_line_refuses_with_status_2(arguments, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["annotate", *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_rates_adaptively_with_a_trained_adapter(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pairs = some_pairs(12)
+    pairs.write_ndjson("pairs.jsonl")
+    RULES.write("rules.yaml")
+    adapter = rk.training.train_rule_adapter(pairs, rk.select(expected(12), 3), epochs=2)
+    adapter.save("adapter.npz")
+    command = ["annotate", "pairs.jsonl", "--rules", "rules.yaml", "--adapter", "adapter.npz"]
+    assert main([*command, "-k", "3"]) == 0
+    assert "because their rules were not needed" in capsys.readouterr().out
+    first = pl.read_parquet("annotated/labels.parquet")
+    assert first["n_rated"].unique().to_list() == [3]
+    assert main([*command, "--until", "0.55"]) == 0
+    second = pl.read_parquet("annotated/labels.parquet")
+    assert second.filter(pl.col("n_rated") < CELLS)["confidence"].min() >= 0.55
