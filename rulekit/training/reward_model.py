@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -17,6 +18,10 @@ from rulekit.encoder import MAX_TOKENS, Encoder
 from rulekit.encoder import folder as encoder_folder
 from rulekit.files import write_atomically
 from rulekit.pairs import folds
+from rulekit.training.config import TrainingConfig
+
+if TYPE_CHECKING:
+    from rulekit.training.run import TrainedModel
 
 
 class RewardModelConfig(BaseModel):
@@ -87,8 +92,13 @@ class RewardModel:
 
 
 def train_reward_model(
-    pairs: pl.DataFrame, target, config: RewardModelConfig | None = None, **settings
-) -> RewardModel:
+    pairs: pl.DataFrame,
+    target,
+    config: RewardModelConfig | TrainingConfig | str | None = None,
+    *,
+    output: str | Path | None = None,
+    **settings,
+) -> RewardModel | TrainedModel:
     """Train on pairs with the Bradley–Terry loss.
 
     Parameters
@@ -99,7 +109,11 @@ def train_reward_model(
         P(the first response is preferred), (n_pairs,), in [0, 1]: hard labels are 1 and 0, soft
         labels between; NaN leaves the pair out.
     config, settings
-        A `RewardModelConfig`, or its fields.
+        A `RewardModelConfig`, or its fields: the encoder here. A `TrainingConfig`, the name of a
+        preset or a YAML file, with fields overridden: the engine, any model (see
+        `rulekit.training.train`, which takes more arguments).
+    output
+        Folder of the engine's run.
 
     Raises
     ------
@@ -114,6 +128,12 @@ def train_reward_model(
     ----------
     R. A. Bradley, M. E. Terry, "Rank analysis of incomplete block designs", Biometrika (1952).
     """
+    if isinstance(config, TrainingConfig | str):
+        from rulekit.training.run import train
+
+        if output is None:
+            raise ValueError("output is None; allowed: the folder of the engine's run")
+        return train(config, pairs, target, output=output, **settings)
     config = config or RewardModelConfig(**settings)
     target = np.asarray(target, dtype=np.float64)
     if target.shape != (len(pairs),):

@@ -1,0 +1,127 @@
+"""`python -m rulekit.training reward|adapter --config …`, alone or under ``torchrun``.
+
+Prints the plan, refuses what cannot fit, trains, and leaves a model folder. Exit status: 0 done,
+1 the run failed, 2 bad arguments, 143 stopped by SIGTERM with a checkpoint to go on from.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+import yaml
+
+STOPPED = 143  # 128 + SIGTERM, as a shell reports it
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="rulekit train", description="Train a reward model or a Rule Adapter."
+    )
+    parser.add_argument("task", choices=("reward", "adapter"))
+    parser.add_argument("--config", default="encoder-cpu",
+                        help="a preset (encoder-cpu, llama-1b, paper-8b, h200-8b) or a .yaml file")  # fmt: skip
+    parser.add_argument("-p", nargs=2, metavar=("NAME", "VALUE"), action="append", default=[],
+                        help="override a setting; the value is read as YAML")  # fmt: skip
+    parser.add_argument("--output", default="runs/train", help="folder of the run (default: runs/train)")  # fmt: skip
+    parser.add_argument("--restart", action="store_true", help="begin anew, drop the checkpoints there")  # fmt: skip
+    parser.add_argument("--plan", action="store_true", help="print the plan and stop")
+    arguments = parser.parse_args(argv)
+
+    from rulekit.training.config import load_config
+
+    try:
+        overrides = {name: yaml.safe_load(value) for name, value in arguments.p}
+        config = load_config(arguments.config, task=arguments.task, **overrides)
+        if config.train is None:
+            raise ValueError("train is not set; allowed: a file of pairs or a named source")
+        return _run(config, Path(arguments.output), arguments.plan, not arguments.restart)
+    except (ValueError, FileNotFoundError) as error:
+        print(f"rulekit train: {error}", file=sys.stderr)
+        return 2
+    except (FloatingPointError, OSError) as error:
+        print(f"rulekit train: {error}", file=sys.stderr)
+        return 1
+
+
+def _run(config, output: Path, only_plan: bool, resume: bool) -> int:
+    from rulekit.training.run import train
+
+    pairs, given = _read(config.train, config)
+    held, held_given = _read(config.evaluation, config) if config.evaluation else (None, {})
+    main_process = int(os.environ.get("RANK", "0")) == 0
+
+    def report(plan) -> None:
+        if main_process:
+            print(plan, flush=True)
+
+    result = train(
+        config, pairs, given.get("target"),
+        evidence=given.get("evidence"), rule_ids=given.get("rule_ids"),
+        evaluation=held, evaluation_target=held_given.get("target"),
+        output=output, resume=resume, on_plan=report, only_plan=only_plan,
+        provenance={"data": config.train, **given.get("provenance", {})},
+    )  # fmt: skip
+    if only_plan:
+        return 0
+    if result.stopped:
+        print(f"rulekit train: stopped; run again to go on from {output}", file=sys.stderr)
+        return STOPPED
+    if main_process:
+        for name, value in result.metrics.items():
+            print(f"{name:<16} {value:.4g}")
+        print(f"the model is in {result.model_folder}")
+    return 0
+
+
+def _read(name: str, config) -> tuple:
+    """Pairs of a file or source, and the columns or rule set that give their targets."""
+    from rulekit import sources
+    from rulekit.pairs import load_pairs
+
+    pairs = sources.load(name) if name in sources.SOURCES else load_pairs(name)
+    given: dict = {"provenance": {}}
+    if config.task == "reward":
+        for column in ("target", "evidence"):
+            if column in pairs.columns:
+                given[column] = pairs[column].cast(float).to_numpy()
+        told = "column target" if "target" in given else "column preference"
+        given["provenance"]["label_method"] = told
+        return pairs, given
+    if "rules" not in pairs.columns or config.rules is None:
+        raise ValueError(
+            f"{name}: allowed for an adapter: pairs with a column 'rules', the ids of the rules "
+            "selected for each, and the setting `rules`, the rule-set file"
+        )
+    given |= _selected(pairs, config)
+    return pairs, given
+
+
+def _selected(pairs, config) -> dict:
+    """The column `rules` as a Selection over the rule set of the settings."""
+    import numpy as np
+
+    from rulekit.rules import RuleSet
+    from rulekit.select import Selection
+
+    rules = RuleSet.load(config.rules)
+    position = {rule: j for j, rule in enumerate(rules.ids)}
+    rows = pairs["rules"].to_list()
+    sizes = {len(row or ()) for row in rows}
+    unknown = sorted({rule for row in rows for rule in row or () if rule not in position})
+    if len(sizes) != 1 or 0 in sizes or unknown:
+        raise ValueError(
+            f"column 'rules' names {sorted(sizes)} rules a pair and the unknown ids {unknown[:5]}; "
+            f"allowed: as many for every pair, of those in {config.rules}"
+        )
+    indices = np.array([[position[rule] for rule in row] for row in rows], dtype=np.int32)
+    provenance = {"rule_set": f"{config.rules}, {rules.hash}", "label_method": "column rules"}
+    return {"target": Selection(indices, "given", len(rules)), "rule_ids": list(rules.ids),
+            "provenance": provenance}  # fmt: skip
+
+
+if __name__ == "__main__":
+    sys.exit(main())

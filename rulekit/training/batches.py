@@ -1,0 +1,349 @@
+"""Padding-free batches: pairs come in, flat runs of token ids without a single padding token go out.
+
+A step is a uniformly random set of pairs. Within a step, and over all processes, pairs are packed
+by length into forward passes of at most `token_budget` tokens and of nearly equal size: no pass
+carries padding, and batches are not sorted by length over the epoch, which would tie the
+gradient's noise to it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import polars as pl
+import torch
+
+from rulekit.pairs import messages
+from rulekit.select import Selection
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Tokenised training examples.
+
+    Attributes
+    ----------
+    sequences
+        Token ids of each example: two int32 arrays (response A, response B) for rewards, one for
+        the adapter.
+    target
+        P(A is preferred), (n,), or which rules are to be named, (n, n_rules); float32.
+    evidence
+        Unsigned evidence of each label, (n,) float32; zeros where an objective takes none.
+    names
+        What to call each example in a message: its `pair_id`.
+    left_out
+        Reason → number of pairs that are not among the examples.
+    """
+
+    sequences: list[tuple[np.ndarray, ...]]
+    target: np.ndarray
+    evidence: np.ndarray
+    names: list[str]
+    left_out: dict[str, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.sequences)
+
+    @property
+    def tokens(self) -> np.ndarray:
+        """Tokens of each example, all of its sequences together, int64 (n,)."""
+        return np.array([sum(map(len, group)) for group in self.sequences], dtype=np.int64)
+
+    def __getitem__(self, part: Pass) -> dict:
+        """One packed forward pass; see `pack`."""
+        return pack(self, part)
+
+    def take(self, rows: Sequence[int]) -> Examples:
+        """The examples of these rows, in this order."""
+        return Examples(
+            [self.sequences[i] for i in rows], self.target[rows], self.evidence[rows],
+            [self.names[i] for i in rows],
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Pass:
+    """Which examples share one forward pass, and how much each counts in the step's mean."""
+
+    rows: np.ndarray  # (n,)
+    weight: np.ndarray  # (n,), 1 / pairs of the step; 0 for a filler that keeps processes in step
+
+
+def tokenize(
+    pairs: pl.DataFrame, tokenizer, max_tokens: int, too_long: str
+) -> tuple[list[tuple[np.ndarray, np.ndarray]], np.ndarray]:
+    """Token ids of both responses of each pair behind its prompt, and why a pair is unusable.
+
+    Returns
+    -------
+    sequences
+        (response A, response B) of each pair, int32 arrays.
+    reason
+        Empty string, or why the pair cannot be trained on, (n_pairs,) objects: ``too long``, or
+        ``equal once cut`` for two sequences without a difference left, which have no gradient.
+    """
+    prompts, both = pairs["prompt"].to_list(), []
+    for column in ("response_a", "response_b"):
+        turns = [
+            [*messages(prompt), {"role": "assistant", "content": response}]
+            for prompt, response in zip(prompts, pairs[column].to_list(), strict=True)
+        ]
+        both.append(token_ids(turns, tokenizer))
+    reason = np.full(len(pairs), "", dtype=object)
+    sequences = []
+    for row, (a, b) in enumerate(zip(*both, strict=True)):
+        if max(len(a), len(b)) > max_tokens and too_long == "drop":
+            reason[row] = "too long"
+        a, b = _cut(a, max_tokens), _cut(b, max_tokens)
+        if np.array_equal(a, b):
+            reason[row] = "equal once cut"
+        sequences.append((a, b))
+    return sequences, reason
+
+
+def token_ids(conversations: list[list[dict[str, str]]], tokenizer) -> list[np.ndarray]:
+    """Token ids of each conversation under the tokenizer's chat template, int32 arrays.
+
+    Raises
+    ------
+    ValueError
+        If a sequence ends in the padding token, which a padded model would read over.
+    """
+    if not conversations:
+        return []
+    texts = tokenizer.apply_chat_template(conversations, tokenize=False)
+    found = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
+    pad = tokenizer.pad_token_id
+    for row, ids in enumerate(found):
+        if not ids or ids[-1] == pad:
+            raise ValueError(
+                f"conversation {row} ends in the padding token {tokenizer.pad_token!r} or is empty; "
+                "allowed: a chat template whose last token is another one"
+            )
+    return [np.asarray(ids, dtype=np.int32) for ids in found]
+
+
+def _cut(ids: np.ndarray, max_tokens: int) -> np.ndarray:
+    """At most `max_tokens` ids: the first, which models lean on, and the last ones."""
+    return ids if len(ids) <= max_tokens else np.concatenate([ids[:1], ids[1 - max_tokens :]])
+
+
+def preference_examples(
+    pairs: pl.DataFrame,
+    target: np.ndarray,
+    tokenizer,
+    *,
+    max_tokens: int,
+    too_long: str = "truncate",
+    evidence: np.ndarray | None = None,
+    hard: bool = True,
+) -> Examples:
+    """Examples for the reward objectives.
+
+    Parameters
+    ----------
+    pairs
+        Canonical frame, n_pairs rows.
+    target
+        P(A is preferred), (n_pairs,), in [0, 1]; NaN leaves the pair out.
+    tokenizer
+        With a chat template and a padding token that ends no sequence.
+    max_tokens, too_long
+        As in `TrainingConfig`.
+    evidence
+        Evidence of each label, (n_pairs,); its sign is ignored. None is zero.
+    hard
+        Whether targets must be 0 or 1.
+
+    Raises
+    ------
+    ValueError
+        If lengths differ, a target is out of range, evidence is not finite, or nothing is left.
+    """
+    target = np.asarray(target, dtype=np.float32)
+    evidence = np.zeros(len(pairs)) if evidence is None else np.asarray(evidence)
+    for name, values in (("target", target), ("evidence", evidence)):
+        if values.shape != (len(pairs),):
+            raise ValueError(f"{name} has shape {values.shape}; allowed: ({len(pairs)},), as the pairs")  # fmt: skip
+    known = ~np.isnan(target)
+    allowed = np.isin(target, (0, 1)) if hard else (target >= 0) & (target <= 1)
+    if (wrong := np.flatnonzero(known & ~allowed)).size:
+        kinds = "0 or 1; objective 'soft' takes shares" if hard else "0 to 1"
+        raise ValueError(f"target of row {wrong[0]} is {target[wrong[0]]}; allowed: {kinds}")
+    if (wrong := np.flatnonzero(known & ~np.isfinite(evidence))).size:
+        raise ValueError(f"evidence of row {wrong[0]} is {evidence[wrong[0]]}; allowed: finite numbers")  # fmt: skip
+    sequences, reason = tokenize(pairs, tokenizer, max_tokens, too_long)
+    reason[~known] = "no target"
+    keep = np.flatnonzero(reason == "")
+    left_out = dict(Counter(reason[reason != ""].tolist()))
+    if not len(keep):
+        raise ValueError(f"no pair is left to train on: {left_out}")
+    names = pairs["pair_id"].to_list()
+    return Examples(
+        [sequences[i] for i in keep], target[keep], np.abs(evidence[keep]).astype(np.float32),
+        [names[i] for i in keep], left_out,
+    )  # fmt: skip
+
+
+def adapter_sequences(pairs: pl.DataFrame, tokenizer, max_tokens: int) -> list[tuple[np.ndarray]]:
+    """Token ids of prompt and both responses of each pair, one int32 array a pair.
+
+    The responses stand in alphabetical order, so that which of them is called A cannot matter.
+    """
+    turns = []
+    for prompt, a, b in pairs.select("prompt", "response_a", "response_b").iter_rows():
+        first, second = sorted((a, b))
+        both = f"Response 1: {first}\n\nResponse 2: {second}"
+        turns.append([*messages(prompt), {"role": "assistant", "content": both}])
+    return [(_cut(ids, max_tokens),) for ids in token_ids(turns, tokenizer)]
+
+
+def adapter_examples(
+    pairs: pl.DataFrame, selection: Selection, tokenizer, *, max_tokens: int
+) -> Examples:
+    """Examples for the adapter: prompt and both responses, and which rules are to be named.
+
+    Raises
+    ------
+    ValueError
+        If pairs and selection have different lengths.
+    """
+    if not isinstance(selection, Selection) or len(pairs) != len(selection.indices):
+        raise ValueError(
+            f"target is not a Selection for {len(pairs)} pairs; allowed: one row a pair"
+        )
+    mask = selection.mask().astype(np.float32)
+    sequences = adapter_sequences(pairs, tokenizer, max_tokens)
+    return Examples(sequences, mask, np.zeros(len(mask), np.float32), pairs["pair_id"].to_list())
+
+
+def pack(examples: Examples, part: Pass) -> dict:
+    """One forward pass as tensors.
+
+    Returns
+    -------
+    dict of
+
+    - ``input_ids``, ``position_ids``: int64 (1, n_tokens); positions start again at 0 with each
+      sequence;
+    - ``cu_seq_lens_q``, ``cu_seq_lens_k``: int32 (n_sequences + 1,), where sequences begin;
+    - ``max_length_q``, ``max_length_k``: the longest sequence;
+    - ``target``, ``evidence``, ``weight``: float32, a row an example;
+    - ``rows``: the examples' numbers.
+
+    Examples
+    --------
+    Two pairs, of 3 + 2 and 1 + 2 tokens::
+
+        input_ids     [[a a a b b  c d d]]
+        position_ids  [[0 1 2 0 1  0 0 1]]
+        cu_seq_lens_q [0 3 5 6 8]
+    """
+    groups = [examples.sequences[i] for i in part.rows]
+    sequences = [ids for group in groups for ids in group]
+    lengths = np.array([len(ids) for ids in sequences])
+    bounds = torch.from_numpy(np.concatenate([[0], lengths.cumsum()]).astype(np.int32))
+    positions = np.concatenate([np.arange(n) for n in lengths])
+    longest = int(lengths.max())
+    return {
+        "input_ids": torch.from_numpy(np.concatenate(sequences).astype(np.int64))[None],
+        "position_ids": torch.from_numpy(positions)[None],
+        "cu_seq_lens_q": bounds,
+        "cu_seq_lens_k": bounds,
+        "max_length_q": longest,
+        "max_length_k": longest,
+        "target": torch.from_numpy(examples.target[part.rows]),
+        "evidence": torch.from_numpy(examples.evidence[part.rows]),
+        "weight": torch.from_numpy(part.weight.astype(np.float32)),
+        "rows": part.rows,
+    }
+
+
+def passes(
+    rows: np.ndarray, tokens: np.ndarray, budget: int, processes: int = 1
+) -> list[list[Pass]]:
+    """Deal the examples of one step into forward passes, as many on every process.
+
+    Parameters
+    ----------
+    rows
+        Examples of the step, (n,).
+    tokens
+        Tokens of every example of the data set, (n_examples,).
+    budget
+        Most tokens of one pass.
+    processes
+        Processes that share the step; sharded weights are gathered in each pass, so that all of
+        them must make as many.
+
+    Returns
+    -------
+    For each process its passes. Longest first onto the emptiest pass: close to the fewest passes,
+    nearly equal in size.
+
+    Raises
+    ------
+    ValueError
+        If one example alone is over the budget.
+    """
+    if (largest := int(tokens[rows].max())) > budget:
+        raise ValueError(f"an example has {largest} tokens; allowed: {budget}, the token budget")
+    order = rows[np.argsort(-tokens[rows], kind="stable")]
+    each = max(1, math.ceil(int(tokens[rows].sum()) / (budget * processes)))
+    while True:
+        load = np.zeros(each * processes, dtype=np.int64)
+        dealt: list[list[int]] = [[] for _ in load]
+        for row in order:
+            emptiest = int(load.argmin())
+            dealt[emptiest].append(int(row))
+            load[emptiest] += tokens[row]
+        if load.max() <= budget:
+            break
+        each += 1
+    share = 1 / len(rows)
+    filler = Pass(order[-1:], np.zeros(1))
+    made = [Pass(np.array(part), np.full(len(part), share)) if part else filler for part in dealt]
+    return [made[process::processes] for process in range(processes)]
+
+
+class Steps:
+    """The optimiser steps of an epoch, each a list of this process's forward passes.
+
+    A batch sampler: the order is a function of seed and epoch alone, so that a resumed run finds
+    the same steps.
+    """
+
+    def __init__(
+        self,
+        tokens: np.ndarray,
+        pairs_per_step: int,
+        budget: int,
+        seed: int,
+        process: int = 0,
+        processes: int = 1,
+    ) -> None:
+        self.tokens, self.pairs_per_step, self.budget = tokens, pairs_per_step, budget
+        self.seed, self.process, self.processes = seed, process, processes
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.tokens) / self.pairs_per_step)
+
+    def __iter__(self) -> Iterator[list[Pass]]:
+        order = np.random.default_rng((self.seed, self.epoch)).permutation(len(self.tokens))
+        for start in range(0, len(order), self.pairs_per_step):
+            rows = order[start : start + self.pairs_per_step]
+            yield passes(rows, self.tokens, self.budget, self.processes)[self.process]
+
+
+def in_order(tokens: np.ndarray, budget: int, process: int = 0, processes: int = 1) -> list[Pass]:
+    """Forward passes over all examples for evaluation, this process's share."""
+    return passes(np.arange(len(tokens)), tokens, budget, processes)[process]

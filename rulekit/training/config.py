@@ -1,0 +1,312 @@
+"""Settings of a training run: one frozen, documented value, from a preset, a YAML file or a dict.
+
+The trainer, the plan and the command line read it; papermill parameters override its fields.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+
+class LoraConfig(BaseModel):
+    """Low-rank adaptation: the base stays fixed, small matrices beside it are trained (peft).
+
+    Attributes
+    ----------
+    rank
+        Rank of the added matrices, positive.
+    alpha
+        Scale of the added product is alpha / rank, positive.
+    dropout
+        On the input of the added matrices, in [0, 1).
+    targets
+        Names of the linear layers that get one; ``all-linear`` is every one but the head.
+    quantize
+        Hold the fixed base in 4 bits (QLoRA; needs a GPU and bitsandbytes).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rank: int = Field(16, ge=1)
+    alpha: float = Field(32.0, gt=0)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    targets: Literal["all-linear"] | tuple[str, ...] = "all-linear"
+    quantize: bool = False
+
+
+class TrainingConfig(BaseModel):
+    """Settings of one training run; an unknown key is an error.
+
+    Attributes
+    ----------
+    task
+        ``reward``: one scalar a response, trained on pairs. ``adapter``: one logit a rule, trained
+        on the rules selected for a pair.
+    model
+        Name or folder that `AutoModelForSequenceClassification` and `AutoTokenizer` load;
+        ``minilm`` is the kit's offline encoder.
+    revision
+        Commit or tag of a model from the hub; None takes its main branch.
+    random_weights
+        Read only the model's configuration and start from random weights: for benchmarks.
+    objective
+        ``bradley_terry``: hard labels. ``margin``: the rewards must differ by the label's evidence.
+        ``soft``: the target is P(A is preferred).
+    margin_scale
+        Reward units per unit of evidence under ``margin``, not negative.
+    center
+        Weight of the mean squared sum of a pair's two rewards, which keeps rewards around zero;
+        0 is off.
+    max_tokens
+        Longest sequence, chat template included.
+    too_long
+        Pairs with a longer sequence: ``drop`` leaves them out and says how many, ``truncate`` cuts
+        each sequence on the left behind its first token, so that the response stays.
+    pairs_per_step
+        Pairs of one optimiser step, over all processes.
+    token_budget
+        Tokens of one forward pass; a step takes as many passes as it needs. Bounds memory and
+        changes nothing else: the gradient does not depend on it.
+    epochs
+        Passes over the data, positive; may be a fraction.
+    max_steps
+        Stop after this many optimiser steps; None leaves it to `epochs`.
+    learning_rate, weight_decay, betas, max_grad_norm
+        Of AdamW; the gradient is clipped to `max_grad_norm`.
+    schedule
+        Of the learning rate after the warm-up: ``cosine``, ``linear`` (both to 0) or ``constant``.
+    warmup
+        Steps of linear warm-up: a whole number from 1, or a share of all steps below 1.
+    dropout
+        Keep the model's own dropout; off by default, as usual for reward models.
+    precision
+        ``float32``; ``bf16``: float32 weights, products in bfloat16; ``bf16-stochastic``: weights
+        and gradients in bfloat16, updates rounded up or down at random so that they are right on
+        average.
+    optimizer_states
+        ``float32``; ``bf16``: rounded at random likewise; ``int8``: blockwise, by bitsandbytes, on
+        a GPU.
+    lora
+        Train low-rank matrices instead of all weights.
+    checkpointed_layers
+        Layers whose activations are computed again in the backward pass instead of kept: ``all``,
+        or the number of them counted from the first; 0 keeps everything.
+    attention
+        ``auto`` takes flash attention on a GPU if installed, otherwise ``segments`` (one attention
+        call a sequence on a CPU, PyTorch's variable-length kernel on a GPU); any name that
+        transformers knows and that supports packed sequences.
+    fsdp
+        Shard weights, gradients and optimiser states over the processes of ``torchrun``.
+    train, evaluation
+        Files or named sources of pairs for the command line; without `evaluation`,
+        `evaluation_share` of the training prompts is held out.
+    evaluation_share
+        Share of prompts held out when there is no `evaluation`, in [0, 1).
+    rules
+        Rule-set file whose texts name the logits of an adapter.
+    k
+        How many rules an adapter learns to name for a pair.
+    evaluate_every, save_every, log_every
+        In optimiser steps; 0 is only at the end (and, for logs, never between).
+    keep_checkpoints
+        How many checkpoints stay on disk, the newest.
+    tensorboard
+        Write TensorBoard files too (needs the package tensorboard).
+    device_memory_gb
+        Memory of one device in GB (10⁹ bytes) for the plan; None asks the device.
+    seed
+        Of initial weights, order, dropout and rounding.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    task: Literal["reward", "adapter"] = "reward"
+    model: str = "minilm"
+    revision: str | None = None
+    random_weights: bool = False
+
+    objective: Literal["bradley_terry", "margin", "soft"] = "bradley_terry"
+    margin_scale: float = Field(1.0, ge=0)
+    center: float = Field(0.0, ge=0)
+
+    max_tokens: int = Field(1024, ge=8)
+    too_long: Literal["drop", "truncate"] = "truncate"
+    pairs_per_step: int = Field(32, ge=1)
+    token_budget: int = Field(16_384, ge=16)
+
+    epochs: float = Field(1.0, gt=0)
+    max_steps: int | None = Field(None, ge=1)
+    learning_rate: float = Field(2e-5, gt=0)
+    weight_decay: float = Field(0.0, ge=0)
+    betas: tuple[float, float] = (0.9, 0.999)
+    max_grad_norm: float = Field(1.0, gt=0)
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    warmup: float = Field(0.05, ge=0)
+    dropout: bool = False
+
+    precision: Literal["float32", "bf16", "bf16-stochastic"] = "float32"
+    optimizer_states: Literal["float32", "bf16", "int8"] = "float32"
+    lora: LoraConfig | None = None
+    checkpointed_layers: Literal["all"] | int = 0
+    attention: str = "auto"
+    fsdp: bool = False
+
+    train: str | None = None
+    evaluation: str | None = None
+    evaluation_share: float = Field(0.1, ge=0, lt=1)
+    rules: str | None = None
+    k: int = Field(5, ge=1)
+
+    evaluate_every: int = Field(0, ge=0)
+    save_every: int = Field(0, ge=0)
+    log_every: int = Field(1, ge=0)
+    keep_checkpoints: int = Field(2, ge=1)
+    tensorboard: bool = False
+    device_memory_gb: float | None = Field(None, gt=0)
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _consistent(self) -> TrainingConfig:
+        longest = (2 if self.task == "reward" else 1) * self.max_tokens
+        if self.token_budget < longest:
+            raise ValueError(
+                f"token_budget is {self.token_budget}; allowed: at least {longest}, the "
+                "longest pair (or text) of max_tokens must fit in one forward pass"
+            )
+        if self.warmup >= 1 and self.warmup != int(self.warmup):
+            raise ValueError(f"warmup is {self.warmup}; allowed: a share below 1 or whole steps")
+        if not all(0 <= b < 1 for b in self.betas):
+            raise ValueError(f"betas is {self.betas}; allowed: two numbers in [0, 1)")
+        if isinstance(self.checkpointed_layers, int) and self.checkpointed_layers < 0:
+            raise ValueError(
+                f"checkpointed_layers is {self.checkpointed_layers}; allowed: 'all', 0 or more"
+            )
+        if self.precision == "bf16-stochastic" and self.optimizer_states == "int8":
+            raise ValueError(
+                "optimizer_states is 'int8' with precision 'bf16-stochastic'; allowed: 'float32' "
+                "or 'bf16', bitsandbytes does not round at random"
+            )
+        if self.fsdp and self.lora and self.lora.quantize:
+            raise ValueError(
+                "fsdp with lora.quantize; allowed: one of them, 4-bit weights stay whole"
+            )
+        if self.task == "adapter" and (self.objective, self.center) != ("bradley_terry", 0.0):
+            raise ValueError(
+                "objective and center belong to task 'reward'; an adapter has one objective, "
+                "multi-label binary cross-entropy"
+            )
+        return self
+
+
+PRESETS: dict[str, dict] = {
+    # The 22M encoder on a laptop.
+    "encoder-cpu": {
+        "model": "minilm",
+        "max_tokens": 256,
+        "token_budget": 4096,
+        "pairs_per_step": 16,
+        "learning_rate": 5e-5,
+        "weight_decay": 0.01,
+        "warmup": 0.1,
+        "epochs": 1,
+    },
+    # A first decoder: one small GPU, or a patient CPU.
+    "llama-1b": {
+        "model": "meta-llama/Llama-3.2-1B-Instruct",
+        "max_tokens": 2048,
+        "token_budget": 16_384,
+        "pairs_per_step": 32,
+        "learning_rate": 1e-5,
+        "precision": "bf16-stochastic",
+        "optimizer_states": "bf16",
+        "checkpointed_layers": "all",
+    },
+    # The authors' settings as far as their released code states them; the schedule is the default of
+    # transformers' trainer. They pad every sequence to 1,024 tokens, which changes the cost and not
+    # the gradient. Bfloat16 weights are ours: 16 bytes a parameter would not leave room on one GPU.
+    "paper-8b": {
+        "model": "Skywork/Skywork-Reward-Llama-3.1-8B-v0.2",
+        "max_tokens": 1024,
+        "token_budget": 32_768,
+        "pairs_per_step": 32,
+        "epochs": 2,
+        "learning_rate": 2e-5,
+        "schedule": "linear",
+        "warmup": 10,
+        "precision": "bf16-stochastic",
+        "optimizer_states": "float32",
+        "checkpointed_layers": "all",
+    },
+    # Ours: longer context, centred rewards, lower rate, half the optimiser's memory.
+    "h200-8b": {
+        "model": "Skywork/Skywork-Reward-Llama-3.1-8B-v0.2",
+        "max_tokens": 4096,
+        "token_budget": 32_768,
+        "pairs_per_step": 64,
+        "epochs": 1,
+        "learning_rate": 5e-6,
+        "warmup": 0.05,
+        "center": 0.01,
+        "precision": "bf16-stochastic",
+        "optimizer_states": "bf16",
+        "checkpointed_layers": "all",
+    },
+}
+
+
+def load_config(
+    source: str | Path | dict | TrainingConfig | None = None, /, **overrides
+) -> TrainingConfig:
+    """Settings from a preset, a YAML file, a dict or another config, with fields overridden.
+
+    Parameters
+    ----------
+    source
+        Name of a preset, path of a ``.yaml`` file (its key `preset` names what it starts from), a
+        dict, a `TrainingConfig`; None is the preset ``encoder-cpu``.
+    overrides
+        Fields to set; None leaves a field as it is, so that papermill parameters may default to
+        it.
+
+    Raises
+    ------
+    ValueError
+        For an unknown preset, an unknown or badly typed field, or fields that do not go together.
+    FileNotFoundError
+        If the YAML file does not exist.
+
+    Examples
+    --------
+    >>> load_config("h200-8b", epochs=2).epochs
+    2.0
+    """
+    if isinstance(source, TrainingConfig):
+        values = source.model_dump()
+    elif isinstance(source, dict):
+        values = dict(source)
+    elif source is None or str(source) in PRESETS:
+        values = {"preset": str(source or "encoder-cpu")}
+    elif str(source).endswith((".yaml", ".yml")):
+        values = yaml.safe_load(Path(source).read_text(encoding="utf-8")) or {}
+        if not isinstance(values, dict):
+            raise ValueError(f"{source}: not a mapping of settings")
+    else:
+        raise ValueError(
+            f"config {str(source)!r} is unknown; allowed: {', '.join(PRESETS)} or a .yaml file"
+        )
+    preset = values.pop("preset", None)
+    if preset is not None and preset not in PRESETS:
+        raise ValueError(f"preset {preset!r} is unknown; allowed: {', '.join(PRESETS)}")
+    values = PRESETS.get(preset, {}) | values
+    values |= {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return TrainingConfig(**values)
+    except ValidationError as error:
+        reasons = "; ".join(
+            f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}" for e in error.errors()
+        )
+        raise ValueError(f"{reasons}; allowed fields: {', '.join(TrainingConfig.model_fields)}") from None  # fmt: skip

@@ -1,0 +1,242 @@
+"""What a run will need, before it starts: memory by purpose, floating-point operations, time.
+
+`plan(config)` counts a model that is never allocated; `check` refuses what cannot fit.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from rulekit.training.config import TrainingConfig
+
+# Dense bfloat16 peak in floating-point operations a second, from the vendors' data sheets.
+PEAKS = {"H200": 989e12, "H100": 989e12, "GH200": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12}  # fmt: skip
+UTILISATION = 0.4  # share of the peak that the time estimate counts on
+_OVERHEAD = 1.0e9  # CUDA context, allocator slack, temporaries of the optimiser
+_GB = 1e9
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Expected cost of a run; memory in GB (10⁹ bytes) of one device.
+
+    Attributes
+    ----------
+    parameters, trainable
+        Of the model; of what is trained.
+    weights_gb, gradients_gb, optimizer_gb, activations_gb, overhead_gb
+        Their parts of the memory at the peak of a step.
+    available_gb
+        Memory of the device.
+    steps, tokens
+        Optimiser steps of the run and tokens it passes; None without data.
+    flops
+        Floating-point operations of the run, recomputation left out; None without data.
+    seconds
+        At `UTILISATION` of the device's peak; None without data or for a device of unknown peak.
+    """
+
+    parameters: int
+    trainable: int
+    weights_gb: float
+    gradients_gb: float
+    optimizer_gb: float
+    activations_gb: float
+    overhead_gb: float
+    available_gb: float
+    steps: int | None
+    tokens: int | None
+    flops: float | None
+    seconds: float | None
+
+    @property
+    def total_gb(self) -> float:
+        """Everything together."""
+        return sum((self.weights_gb, self.gradients_gb, self.optimizer_gb, self.activations_gb, self.overhead_gb))  # fmt: skip
+
+    def check(self) -> Plan:
+        """Return the plan, or refuse it.
+
+        Raises
+        ------
+        ValueError
+            If it needs more memory than the device has; names what would lower the need.
+        """
+        if self.total_gb > self.available_gb:
+            raise ValueError(
+                f"the run needs about {self.total_gb:.1f} GB and the device has "
+                f"{self.available_gb:.1f} GB; allowed: less. Of it weights {self.weights_gb:.1f}, "
+                f"gradients {self.gradients_gb:.1f}, optimiser {self.optimizer_gb:.1f}, activations "
+                f"{self.activations_gb:.1f}. Lower: precision 'bf16-stochastic', optimizer_states "
+                "'bf16', checkpointed_layers 'all', token_budget, lora"
+            )
+        return self
+
+    def __str__(self) -> str:
+        lines = [
+            f"parameters   {self.parameters:>15,}   trained {self.trainable:,}",
+            *(
+                f"{name:<12} {getattr(self, name + '_gb'):>12.2f} GB"
+                for name in ("weights", "gradients", "optimizer", "activations", "overhead")
+            ),
+            f"{'together':<12} {self.total_gb:>12.2f} GB of {self.available_gb:.1f} GB",
+        ]
+        if self.tokens is not None:
+            lines.append(f"run          {self.steps:>15,} steps, {self.tokens:,} tokens, {self.flops:.2e} operations")  # fmt: skip
+        if self.seconds is not None:
+            lines.append(f"time         {self.seconds / 60:>12.1f} min at {UTILISATION:.0%} of the device's peak")  # fmt: skip
+        return "\n".join(lines)
+
+
+def plan(
+    config: TrainingConfig,
+    tokens: np.ndarray | None = None,
+    *,
+    n_labels: int = 1,
+    processes: int = 1,
+) -> Plan:
+    """Expected memory and time of a run.
+
+    Parameters
+    ----------
+    config
+        Settings of the run; only the model's configuration is read, no weights.
+    tokens
+        Tokens of each training example, (n,); None leaves steps and time out.
+    n_labels
+        Logits of the model.
+    processes
+        Devices that share the run.
+
+    Notes
+    -----
+    Memory a parameter: weights 4 bytes in float32, else 2, or ½ under QLoRA; gradients as the
+    weights; AdamW's two moments 8, 4 or 2 bytes. Activations: see `activation_bytes`. Operations
+    a token: 6 for each parameter outside of the embedding (4 with a fixed base), plus attention.
+    """
+    from transformers import AutoConfig
+
+    from rulekit.training.models import _path
+
+    labels = {i: str(i) for i in range(n_labels)}
+    described = AutoConfig.from_pretrained(
+        _path(config.model), revision=config.revision, id2label=labels
+    ).get_text_config()
+    total, embedding = count_parameters(described)
+    lora = config.lora
+    trainable = _lora_parameters(described, lora) if lora else total
+    size = 2 if config.precision == "bf16-stochastic" else 4
+    shards = processes if config.fsdp else 1
+    base = 0.55 if lora and lora.quantize else size  # 4 bits, scales, and layers kept whole
+    moments = {"float32": 8, "bf16": 4, "int8": 2}[config.optimizer_states]
+    weights = (total * base + (trainable * size if lora else 0)) / shards
+    activations = config.token_budget * activation_bytes(described, config)
+    device, available, peak = _device(config)
+    flops = seconds = steps = passed = None
+    if tokens is not None:
+        per_epoch = -(-len(tokens) // config.pairs_per_step)
+        steps = config.max_steps or int(np.ceil(config.epochs * per_epoch))
+        passed = int(np.sum(tokens) * steps / per_epoch)
+        lengths = float(np.mean(tokens)) / (2 if config.task == "reward" else 1)
+        attention = 2 * described.num_hidden_layers * described.hidden_size * lengths
+        per_token = (4 if lora else 6) * (total - embedding) + 3 * attention
+        flops = float(per_token) * passed
+        seconds = None if peak is None else flops / (peak * UTILISATION * processes)
+    return Plan(
+        parameters=total,
+        trainable=trainable,
+        weights_gb=weights / _GB,
+        gradients_gb=trainable * size / shards / _GB,
+        optimizer_gb=trainable * moments / shards / _GB,
+        activations_gb=activations / _GB,
+        overhead_gb=(_OVERHEAD if device == "cuda" else 0.3e9) / _GB,
+        available_gb=available / _GB,
+        steps=steps,
+        tokens=passed,
+        flops=flops,
+        seconds=seconds,
+    )
+
+
+def count_parameters(described) -> tuple[int, int]:
+    """Parameters of the sequence classifier of a configuration, and those of its embedding."""
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    with torch.device("meta"):
+        model = AutoModelForSequenceClassification.from_config(described)
+    embedding = model.get_input_embeddings().weight.numel()
+    return sum(p.numel() for p in model.parameters()), embedding
+
+
+def activation_bytes(described, config: TrainingConfig) -> float:
+    """Bytes that one token keeps for the backward pass.
+
+    A layer kept whole holds, in the type of the products, its two normed inputs, query, key and
+    value before and after rotation, the attention's output and four vectors of the feed-forward
+    part; its normalisations hold float32 copies. A layer that is computed again holds its input,
+    and at the peak one such layer is whole.
+    """
+    size = 4 if config.precision == "float32" else 2
+    hidden, layers = described.hidden_size, described.num_hidden_layers
+    heads = described.num_attention_heads
+    keys = (getattr(described, "num_key_value_heads", None) or heads) * (
+        getattr(described, "head_dim", None) or hidden // heads
+    )
+    whole = size * (5 * hidden + 3 * keys + 4 * _inner(described)) + 2 * 8 * hidden
+    whole += size * 2 * (heads * keys // keys)  # the attention's normalisers
+    again = layers if config.checkpointed_layers == "all" else min(config.checkpointed_layers, layers)  # fmt: skip
+    kept = layers - again + (1 if again else 0)
+    return kept * whole + again * size * hidden + 12 * hidden
+
+
+def _inner(described) -> int:
+    """Width of the feed-forward part; four times the model's where the configuration has no word for it."""
+    return getattr(described, "intermediate_size", None) or 4 * described.hidden_size
+
+
+def _lora_parameters(described, lora) -> int:
+    """Entries of the low-rank matrices beside every linear layer of a block (and the head)."""
+    hidden, inner = described.hidden_size, _inner(described)
+    heads = described.num_attention_heads
+    size = getattr(described, "head_dim", None) or hidden // heads
+    queries = heads * size
+    keys = (getattr(described, "num_key_value_heads", None) or heads) * size
+    block = (hidden + queries) * 2 + (hidden + keys) * 2 + (hidden + inner) * 3
+    return lora.rank * block * described.num_hidden_layers + hidden
+
+
+def _device(config: TrainingConfig) -> tuple[str, float, float | None]:
+    """Kind, bytes of memory, and bfloat16 peak of the device that a run would take."""
+    import torch
+
+    if torch.cuda.is_available():
+        properties = torch.cuda.get_device_properties(0)
+        known = next((v for k, v in PEAKS.items() if k in properties.name.replace("-", " ").split()), None)  # fmt: skip
+        found = ("cuda", float(properties.total_memory), known)
+    else:
+        found = (
+            "cpu",
+            float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")),
+            _cpu_peak(),
+        )
+    if config.device_memory_gb is not None:
+        return found[0], config.device_memory_gb * _GB, found[2]
+    return found
+
+
+def _cpu_peak(n: int = 1024) -> float:
+    """Float32 operations a second of this machine's matrix product, the best of a few."""
+    import torch
+
+    a = torch.ones(n, n)
+    best = float("inf")
+    for _ in range(4):
+        start = time.perf_counter()
+        a @ a
+        best = min(best, time.perf_counter() - start)
+    return 2 * n**3 / best

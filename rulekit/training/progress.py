@@ -1,0 +1,121 @@
+"""Live curves of a run in a notebook: the run is a process of its own, the notebook reads its metrics.
+
+A kernel that is restarted or disconnected takes no training run with it, and several GPUs need
+``torchrun`` anyway.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import polars as pl
+
+from rulekit.training.callbacks import METRICS
+
+CURVES = {
+    "loss": "loss",
+    "accuracy": "accuracy",
+    "margin": "margin (reward units)",
+    "learning_rate": "learning rate",
+    "tokens_per_second": "tokens a second",
+}
+
+
+def read_metrics(folder: str | Path) -> pl.DataFrame:
+    """The metrics of a run so far, one row a log: `step`, `time` and whatever was measured.
+
+    A last line that is still being written is left out. Without a file yet: no rows.
+    """
+    path = Path(folder) / METRICS
+    rows = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            break
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def curves(metrics: pl.DataFrame):
+    """Charts of loss, accuracy, margin, learning rate and tokens a second over the steps.
+
+    Parameters
+    ----------
+    metrics
+        From `read_metrics`.
+
+    Returns
+    -------
+    An Altair chart of small panels.
+    """
+    import altair as alt
+
+    shown = [name for name in CURVES if name in metrics.columns]
+    long = (
+        metrics.select("step", *shown).unpivot(index="step", variable_name="measure").drop_nulls()
+    )
+    panels = [
+        alt.Chart(long.filter(pl.col("measure") == name))
+        .mark_line()
+        .encode(
+            x=alt.X("step:Q", title="optimiser step"),
+            y=alt.Y("value:Q", title=CURVES[name], scale=alt.Scale(zero=False)),
+        )
+        .properties(width=180, height=120)
+        for name in shown
+    ]
+    return alt.concat(*panels, columns=3)
+
+
+def start(*arguments: str, processes: int = 1) -> subprocess.Popen:
+    """Start ``python -m rulekit.training`` with these arguments, under torchrun if on several processes."""
+    command = [sys.executable]
+    if processes > 1:
+        command += ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]  # fmt: skip
+    return subprocess.Popen([*command, "-m", "rulekit.training", *map(str, arguments)])
+
+
+def follow(process: subprocess.Popen, folder: str | Path, every: float = 5.0) -> int:
+    """Show a run's curves, renewed as it goes, until its process ends; returns its exit status.
+
+    Parameters
+    ----------
+    process
+        From `start`. Interrupting the cell leaves it running: follow it again.
+    folder
+        Of the run.
+    every
+        Seconds between looks.
+
+    Notes
+    -----
+    Outside of a notebook nothing is drawn, so that headless runs stay quiet.
+    """
+    handle = _display()
+    drawn = 0
+    while True:
+        ended = process.poll() is not None
+        metrics = read_metrics(folder)
+        if handle is not None and len(metrics) > drawn:
+            handle.update(curves(metrics))
+            drawn = len(metrics)
+        if ended:
+            return process.returncode
+        time.sleep(every)
+
+
+def _display():
+    """A display that can be renewed, in a notebook; None elsewhere."""
+    try:
+        from IPython import get_ipython
+        from IPython.display import display
+    except ImportError:
+        return None
+    shell = get_ipython()
+    if shell is None or not hasattr(shell, "kernel"):
+        return None
+    return display(display_id=True)
