@@ -11,27 +11,38 @@ import types
 __version__ = "0.1.0"
 
 _MODULES = (
+    "board",
+    "adaptive",
     "encoder",
     "evaluate",
     "experiment",
     "information",
     "judges",
+    "judging",
     "pairs",
     "plots",
     "runs",
     "sources",
+    "theory",
     "training",
 )
 _NAMES = {
+    "Estimates": "estimate",
     "Labels": "label",
     "Rule": "rules",
     "RuleSet": "rules",
     "Scores": "scores",
     "Selection": "select",
+    "estimate": "estimate",
+    "Store": "store",
+    "annotate": "annotate",
+    "annotate_adaptive": "adaptive",
+    "annotate_anytime": "adaptive",
     "label": "label",
     "load_pairs": "pairs",
     "select": "select",
     "selectors": "select",
+    "sign_audit": "label",
     "split_pairs": "pairs",
 }
 __all__ = [*sorted(_NAMES), *_MODULES]
@@ -55,7 +66,7 @@ def __dir__() -> list[str]:
 class _Package(types.ModuleType):
     """Keeps `rulekit.select` and `rulekit.label` the functions, not the modules of that name.
 
-    Importing a submodule binds it as an attribute of its package; for these two names the
+    Importing a submodule binds it as an attribute of its package; for these names the
     function is the public one, and the module stays reachable as `from rulekit.select import …`.
     """
 

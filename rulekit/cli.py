@@ -1,4 +1,4 @@
-"""The command line: `rulekit run RECIPE`."""
+"""The command line: `rulekit run RECIPE`, `rulekit annotate PAIRS`, `rulekit train WHAT`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,16 @@ import sys
 
 import yaml
 
+from rulekit import annotate_cli
+
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status: 0 done, 1 a notebook failed, 2 bad arguments, 130 interrupted."""
+    argv = sys.argv[1:] if argv is None else argv
+    if argv[:1] == ["train"]:  # its own program too: python -m rulekit.training under torchrun
+        from rulekit.training.__main__ import main as train
+
+        return train(argv[1:])
     parser = argparse.ArgumentParser(prog="rulekit", description="Rule-based preference labels.")
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="execute a recipe of notebooks, headless")
@@ -20,7 +27,12 @@ def main(argv: list[str] | None = None) -> int:
                      help="override a parameter; the value is read as YAML")  # fmt: skip
     run.add_argument("--runs", default="runs", help="folder for the results (default: runs)")
     run.add_argument("--resume", metavar="FOLDER", help="go on with this run, skip what is done")
+    annotate = commands.add_parser("annotate", help="rate pairs into a store, or check a judge")
+    annotate_cli.add_arguments(annotate)
+    commands.add_parser("train", help="train a reward model or a Rule Adapter")
     arguments = parser.parse_args(argv)
+    if arguments.command == "annotate":
+        return annotate_cli.run(arguments)
 
     from rulekit import runs
 

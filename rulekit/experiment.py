@@ -6,13 +6,19 @@ has not seen.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import polars as pl
 
-from rulekit.evaluate import adapter_metrics, auc, judge_metrics, pairwise_accuracy
+from rulekit.evaluate import (
+    adapter_metrics,
+    paired_difference,
+    pairwise_accuracy,
+)
+from rulekit.information import mutual_information
 from rulekit.label import label
 from rulekit.pairs import folds, prompt_groups
-from rulekit.rules import RuleSet
 from rulekit.scores import Scores
 from rulekit.select import Selection, select
 
@@ -57,6 +63,45 @@ def selection_table(
     return pl.DataFrame(rows)
 
 
+def selection_grid(
+    pairs: pl.DataFrame,
+    scores: Scores,
+    test: np.ndarray,
+    ks: Sequence[int] = (1, 3, 5, 10, 20, 100),
+    methods: Sequence[str] = ("all", "random", "static", "relevance", "max_discrepancy",
+                              "relevance_discrepancy"),
+    seed: int = 0,
+) -> pl.DataFrame:  # fmt: skip
+    """Sum labels by selection method and k on the test pairs, each compared with maximum discrepancy.
+
+    Parameters
+    ----------
+    test
+        bool (n_pairs,): the pairs that count; `static` chooses its rules on the others.
+
+    Returns
+    -------
+    One row a method and k: accuracy with its intervals, `information` in bits between label and
+    preference (Miller-Madow), and `over_max_discrepancy`, the difference of accuracy at the same
+    k with its interval over prompts and a sign-flip p-value.
+    """
+    mine, known = pairs.filter(pl.Series(test)), pairs["preference"].to_numpy()
+    own, other = scores.rows(test), scores.rows(~test)
+    groups = prompt_groups(mine).to_list()
+    rows = []
+    for k in ks:
+        reference = label(own, select(own, k, "max_discrepancy")).margin
+        for method in methods:
+            given = {"reference": other, "preference": known[~test]} if method == "static" else {}
+            margin = label(own, select(own, k, method, seed=seed, **given)).margin
+            gain = paired_difference(margin, reference, known[test], groups, seed=seed)
+            bits = mutual_information(np.sign(margin), known[test])
+            rows.append(accuracy_row(method, margin, mine) | {
+                "k": k, "information": bits, "over_max_discrepancy": gain.value,
+                "over_low": gain.low, "over_high": gain.high, "p_value": gain.p_value})  # fmt: skip
+    return pl.DataFrame(rows)
+
+
 def adapter_report(
     pairs: pl.DataFrame, scores: Scores, probabilities: np.ndarray, k: int = 5
 ) -> tuple[dict, pl.DataFrame]:
@@ -98,35 +143,6 @@ def reward_table(
         margin = cross_fit_rewards(pairs, target, seed=seed, **settings)
         rows.append(accuracy_row(f"trained on {name}", margin, pairs))
     return pl.DataFrame(rows)
-
-
-def encoder_judge_report(
-    pairs: pl.DataFrame, rules: RuleSet, n_folds: int = 5, seed: int = 0
-) -> dict:
-    """The encoder judge on annotated prompts it has not seen, beside each rule's frequencies."""
-    from rulekit.judges.encoder import EncoderJudge, annotated_responses
-
-    fold = np.array(folds(pairs, n_folds, seed))
-    predicted, truth, priors = [], [], []
-    for f in range(n_folds):
-        train = annotated_responses(pairs.filter(pl.Series(fold != f)), rules)
-        prompts, responses, scores = annotated_responses(pairs.filter(pl.Series(fold == f)), rules)
-        judge = EncoderJudge.train(train[0], train[1], rules, train[2], seed)
-        predicted.append(judge.rate(prompts, responses, rules))
-        truth.append(scores)
-        counts = np.stack([(train[2] == v).sum(axis=0) for v in (-1, 0, 1)], axis=1) + 0.5
-        prior = counts / counts.sum(axis=1, keepdims=True)
-        priors.append(np.broadcast_to(prior, (*scores.shape, 3)))
-    report = judge_metrics(*map(np.concatenate, (predicted, truth, priors)))
-    return report | {"n_responses": int(sum(map(len, truth))), "n_rules": len(rules)}
-
-
-def judge_agreement(scores: Scores, reference: Scores) -> dict[str, float]:
-    """How well one judge's discrepancies agree with another's, where the other is decisive (|δ| > ½)."""
-    delta, truth = scores.discrepancy, reference.discrepancy
-    decisive = np.abs(truth) > 0.5
-    value, low, high = auc(delta[decisive], truth[decisive] > 0)
-    return {"decisive_auc": value, "low": low, "high": high, "n_decisive": int(decisive.sum())}
 
 
 def explain_pair(scores: Scores, selection: Selection, row: int, shown: int = 12) -> pl.DataFrame:

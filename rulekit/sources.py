@@ -1,4 +1,4 @@
-"""Named data sets: a name comes in, checked preference pairs (and recorded ratings) go out.
+"""Named data sets: a name comes in, checked preference pairs (with ratings, or labels) go out.
 
 `embedded` comes with the kit. The others are read from the folder named by the environment
 variable RULEKIT_DATA, or downloaded once from their public home into the cache. Either way their
@@ -20,7 +20,7 @@ import numpy as np
 import polars as pl
 
 from rulekit.files import cache_folder, resource, sha256, write_atomically
-from rulekit.pairs import load_pairs
+from rulekit.pairs import load_pairs, prompt_text
 from rulekit.rules import Rule, RuleSet
 from rulekit.scores import Scores
 
@@ -30,6 +30,11 @@ _XSTEST = (
     "https://raw.githubusercontent.com/paul-rottger/exaggerated-safety/"
     "a3bb396ddc1939c6f264f17b7cf5b7a5d82833de/model_completions/xstest_v2_completions_"
 )
+_RBR = (
+    "https://raw.githubusercontent.com/openai/safety-rbr-code-and-data/"
+    "7f489fa6b38d72468235f275c23bf3f0c849e5ca/data/rbr_gold_data/train.jsonl"
+)
+SPLITS = ("train", "validation", "test")
 _VOTES_PARITY = 0  # of the hash of the first human turn
 _XSTEST_MODELS = ("gpt4", "llama2new", "llama2orig", "mistralguard", "mistralinstruct")
 
@@ -64,6 +69,8 @@ SOURCES = {
                "github.com/anthropics/hh-rlhf"),
         Source("hh-rule-votes", "1,162 of those pairs, rated by an LLM under 21 rules (Buyl et al. 2025)",
                "none stated", "github.com/maartenbuyl/alignment-discretion"),
+        Source("openai-rbr", "351 completions, each labelled by people under 23 propositions (Mu et al. 2024)",
+               "MIT", "github.com/openai/safety-rbr-code-and-data"),
         Source("xstest", "976 pairs from XSTest v2 (Röttger et al. 2024), labels of refusal", "CC-BY-4.0",
                "github.com/paul-rottger/exaggerated-safety"),
     )
@@ -89,6 +96,8 @@ def load(name: str) -> pl.DataFrame:
         raise ValueError(f"unknown data set {name!r}; allowed: {', '.join(SOURCES)}")
     if name == "embedded":
         return load_pairs(resource("data/pairs.jsonl"))
+    if name == "openai-rbr":
+        raise ValueError("'openai-rbr' holds single responses, no pairs; `load_labelled` reads it")
     if name == "xstest":
         pairs = load_pairs(_obtain(_XSTEST_PAIRS))
         name = pl.concat_str("id", "chosen_model", "rejected_model", separator=":")
@@ -128,6 +137,65 @@ def load_ratings(name: str) -> tuple[RuleSet, Scores]:
     raise ValueError(f"{name!r} comes without ratings; allowed: embedded, hh-rule-votes")
 
 
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """Single responses with known labels, what a judge is measured against.
+
+    Attributes
+    ----------
+    prompts, responses
+        Texts, (n_responses,) each; a chat prompt is one text with its roles.
+    rules
+        n_rules rules.
+    scores
+        +1 satisfied, -1 violated, 0 irrelevant, float32 (n_responses, n_rules).
+    """
+
+    prompts: list[str]
+    responses: list[str]
+    rules: RuleSet
+    scores: np.ndarray
+
+
+def load_labelled(name: str, split: str | None = None) -> Labelled:
+    """Single responses labelled under every rule.
+
+    ``embedded``: the annotated responses of the corpus, all or of one split (train, validation,
+    test). ``openai-rbr``: OpenAI's RBR gold data, train part; +1 where people marked a proposition
+    as true of the completion, -1 where not, under our wording of the 23 propositions
+    (`data/rbr-rules.yaml`). Completions without text are left out.
+
+    Raises
+    ------
+    ValueError
+        For a data set without labels, or an unknown split.
+    """
+    if name == "embedded":
+        rules, pairs = RuleSet.load(resource("data/rules.yaml")), load(name)
+        if split not in (None, *SPLITS):
+            raise ValueError(f"unknown split {split!r}; allowed: {', '.join(SPLITS)}")
+        if split:
+            pairs = pairs.filter(pl.col("split") == split)
+        texts = {}
+        for row in pairs.iter_rows(named=True):
+            for side in "ab":
+                text = prompt_text(row["prompt"]), row[f"response_{side}"]
+                texts[row[f"response_id_{side}"]] = text
+        names, scores = annotations(pairs, rules)
+        prompts, responses = zip(*(texts[n] for n in names), strict=True)
+        return Labelled(list(prompts), list(responses), rules, scores)
+    if name == "openai-rbr":
+        rules = RuleSet.load(resource("data/rbr-rules.yaml"))
+        with _obtain(_RBR_GOLD).open(encoding="utf-8") as file:
+            rows = [json.loads(line) for line in file]
+        rows = [r for r in rows if r["completion"][-1]["content"].strip()]
+        labels = [[1 if r["propositions"][i] else -1 for i in rules.ids] for r in rows]
+        prompts = [prompt_text(r["prompt"]) for r in rows]
+        responses = [r["completion"][-1]["content"] for r in rows]
+        return Labelled(prompts, responses, rules, np.array(labels, np.float32))
+    raise ValueError(f"{name!r} comes without labels; allowed: embedded, openai-rbr")
+
+
 def annotations(pairs: pl.DataFrame, rules: RuleSet) -> tuple[list[str], np.ndarray]:
     """Annotated responses of ranked pairs: ids (n_responses,) and scores -1, 0, +1 (n_responses, n_rules).
 
@@ -136,11 +204,32 @@ def annotations(pairs: pl.DataFrame, rules: RuleSet) -> tuple[list[str], np.ndar
     ValueError
         If an annotation names a rule that is not in the set, or one both ways.
     """
+    return _annotated(pairs.select("prompt_id", "annotations").iter_rows(), rules)
+
+
+def second_reading() -> tuple[list[str], np.ndarray, np.ndarray, RuleSet]:
+    """The responses of the corpus that a second, independent reader annotated.
+
+    Returns
+    -------
+    Ids ``prompt_id:response`` (n_responses,), the first and the second reader's scores -1, 0, +1
+    (n_responses, n_rules) each, and the rules.
+    """
+    rules = RuleSet.load(resource("data/rules.yaml"))
+    lines = resource("data/second-reading.jsonl").read_text(encoding="utf-8").splitlines()
+    entries = ((row["prompt_id"], row["responses"]) for row in map(json.loads, lines))
+    names, second = _annotated(entries, rules)
+    every, first = annotations(load("embedded"), rules)
+    row_of = {name: i for i, name in enumerate(every)}
+    return names, first[[row_of[n] for n in names]], second, rules
+
+
+def _annotated(prompts, rules: RuleSet) -> tuple[list[str], np.ndarray]:
     position = {rule_id: j for j, rule_id in enumerate(rules.ids)}
     rated: dict[str, np.ndarray] = {}
-    for row in pairs.iter_rows(named=True):
-        for entry in row["annotations"]:
-            name = f"{row['prompt_id']}:{entry['id']}"
+    for prompt_id, entries in prompts:
+        for entry in entries:
+            name = f"{prompt_id}:{entry['id']}"
             if name in rated:
                 continue
             scores = np.zeros(len(rules), np.float32)
@@ -318,6 +407,12 @@ _XSTEST_PAIRS = _File(
     _fetch_xstest,
     _XSTEST,
     unordered=True,
+)
+_RBR_GOLD = _File(
+    "openai-rbr/rbr-gold-train.jsonl",
+    "fa09c23e6cc9e612d2f8341b65cb1fccf752c325ece693fed6b702f7a8188690",
+    lambda: _download(_RBR),
+    _RBR,
 )
 _VOTE_TABLE = _File(
     "hh-rule-votes/votes.csv.gz",
