@@ -91,7 +91,7 @@ def test_fifty_kills_at_random_moments_lose_at_most_the_batch_in_flight(processe
         process.join(rng.uniform(0, 0.08))
         process.kill()
         process.join()
-        told = drained(pipe)
+        told = drained(pipe) or [0]  # cut in the result of a run that found nothing to rate
         if isinstance(told[-1], tuple):  # it was done before the kill
             finished += 1
             assert_whole(folder, n)
