@@ -27,6 +27,8 @@ from tests.annotating import (
     rate_until_step,
     some_pairs,
 )
+from tests.faulty_server import Server, serve
+from tests.tiny_judge import first_token_distribution, save_tiny_judge
 
 CELLS = len(RULES)
 
@@ -537,3 +539,34 @@ def test_rates_adaptively_with_a_trained_adapter(tmp_path, capsys, monkeypatch):
     assert main([*command, "--until", "0.55"]) == 0
     second = pl.read_parquet("annotated/labels.parquet")
     assert second.filter(pl.col("n_rated") < CELLS)["confidence"].min() >= 0.55
+
+
+def test_a_local_model_and_the_same_model_behind_a_server_share_a_folder_and_no_rating(
+    tmp_path, capsys, monkeypatch
+):
+    """The command line from end to end with a model on disk, and with a server that runs it."""
+    monkeypatch.chdir(tmp_path)
+    model = save_tiny_judge(tmp_path / "model")
+    pairs, rules = some_pairs(3), rk.RuleSet(RULES.rules[:2])
+    pairs.write_ndjson("pairs.jsonl")
+    rules.write("rules.yaml")
+
+    def by_model(body: dict) -> dict[str, float]:
+        return dict(first_token_distribution(model, body["messages"])[:20])
+
+    def scores(judge: str, *options: str) -> rk.Scores:
+        command = ["annotate", "pairs.jsonl", "--rules", "rules.yaml", "--judge", judge]
+        command += ["--out", judge, "--batch", "2", *options]
+        assert main(command) == 0  # five different responses under two rules
+        assert capsys.readouterr().out.startswith("10 ratings made")
+        assert main(command) == 0
+        assert capsys.readouterr().out.startswith("0 ratings made")
+        return rk.Scores.read(tmp_path / judge / "scores.parquet")
+
+    local = scores("local", "-o", "model", str(model))
+    with serve(Server(by_model)) as server:
+        served = scores("server", "-o", "model", "tiny", "-o", "base_url", server.url)
+    assert np.abs(local.a).max() > 0.01
+    np.testing.assert_allclose(served.a, local.a, atol=1e-3)  # the likeliest 20 tokens only
+    np.testing.assert_allclose(served.b, local.b, atol=1e-3)
+    np.testing.assert_allclose(served.relevance, local.relevance, atol=1e-3)

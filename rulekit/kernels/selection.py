@@ -19,6 +19,7 @@ DISCREPANCY, RELEVANCE_DISCREPANCY, RANDOM, LOWEST_DISCREPANCY, RELEVANCE = rang
 # float32 scores carry rounding errors near 1e-7; criteria closer than this count as tied.
 RESOLUTION = 1e-6
 _STEPS = np.float32(1 / RESOLUTION)
+_LANES = 32
 _SERIAL_CELLS = 1_000_000  # below about 10 ms of work a second thread costs more than it gives
 
 
@@ -57,8 +58,8 @@ def top_k(
 
     def run(start: int, stop: int) -> None:
         rows = slice(start, stop)
-        keys = np.empty(m, key_type)
         limits = key_type(np.iinfo(key_type).max), key_type(-1)  # above and below every key
+        keys = np.full(-(-m // _LANES) * _LANES, limits[1])  # whole vectors, the rest never chosen
         _top_k(mode, a[rows], b[rows], weight[rows], salt, np.uint64(start), positions,
                np.int32(bits), limits, keys, indices[rows])  # fmt: skip
 
@@ -125,36 +126,36 @@ def _largest_below(keys, last, nothing):
 
 @njit(nogil=True, cache=True)
 def _discrepancy_keys(a, b, positions, bits, keys):
-    for j in range(len(keys)):
+    for j in range(len(positions)):
         steps = np.int32(abs(a[j] - b[j]) * _STEPS + np.float32(0.5))
         keys[j] = steps << bits | positions[j]
 
 
 @njit(nogil=True, cache=True)
 def _relevance_discrepancy_keys(a, b, relevance, positions, bits, keys):
-    for j in range(len(keys)):
+    for j in range(len(positions)):
         criterion = relevance[j] + np.float32(0.5) * abs(a[j] - b[j])
         keys[j] = np.int32(criterion * _STEPS + np.float32(0.5)) << bits | positions[j]
 
 
 @njit(nogil=True, cache=True)
 def _lowest_discrepancy_keys(a, b, positions, bits, keys):
-    for j in range(len(keys)):
+    for j in range(len(positions)):
         steps = np.int32((np.float32(2) - abs(a[j] - b[j])) * _STEPS + np.float32(0.5))
         keys[j] = steps << bits | positions[j]
 
 
 @njit(nogil=True, cache=True)
 def _relevance_keys(relevance, positions, bits, keys):
-    for j in range(len(keys)):
+    for j in range(len(positions)):
         keys[j] = np.int32(relevance[j] * _STEPS + np.float32(0.5)) << bits | positions[j]
 
 
 @njit(nogil=True, cache=True)
 def _random_keys(salt, row, positions, bits, keys):
     """SplitMix64 of (seed, row, rule): a permutation that no other row or thread can change."""
-    m = np.uint64(len(keys))
-    for j in range(len(keys)):
+    m = np.uint64(len(positions))
+    for j in range(len(positions)):
         z = salt + (row * m + np.uint64(j)) * np.uint64(0x9E3779B97F4A7C15)
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

@@ -3,6 +3,7 @@
     python tests/benchmarks/selection.py [N ...]        default: 200000 1000000 pairs
 
 Criterion: relevance + |δ| / 2. Medians of five calls (the loop: one call on 1,000 pairs, scaled).
+GB is what a call adds at most to the memory of the process (Linux), the scores not counted.
 """
 
 import os
@@ -58,23 +59,39 @@ def seconds(call, s: rk.Scores, repeats: int = 5) -> float:
     return statistics.median(times)
 
 
+def peak(call, s: rk.Scores) -> float:
+    """GB by which the resident memory of the process grows at most during a call."""
+
+    def resident(field: str) -> int:
+        with open("/proc/self/status") as status:
+            return next(int(line.split()[1]) for line in status if line.startswith(field))
+
+    with open("/proc/self/clear_refs", "w") as reset:
+        reset.write("5")  # the high-water mark begins anew
+    before = resident("VmRSS")
+    call(s)
+    return (resident("VmHWM") - before) * 1024 / 1e9
+
+
 def main() -> None:
     for n in [int(x) for x in sys.argv[1:]] or [200_000, 1_000_000]:
         rng = np.random.default_rng(0)
         a, b, relevance = (rng.random((n, RULES), dtype=np.float32) for _ in range(3))
         s = rk.Scores(2 * a - 1, 2 * b - 1, relevance)
-        ours = seconds(lambda x: rk.select(x, K, "relevance_discrepancy"), s)
-        loop = seconds(pair_loop, s.rows(np.arange(LOOP_ROWS)), 1) * n / LOOP_ROWS
-        peers = {
-            "rulekit": ours,
-            "one read of the arrays": seconds(one_read, s),
-            "numpy argpartition": seconds(numpy_argpartition, s, 3),
-            "torch.topk": seconds(torch_topk, s, 3),
-            f"loop over pairs (from {LOOP_ROWS})": loop,
+        whole = {
+            "rulekit": lambda x: rk.select(x, K, "relevance_discrepancy"),
+            "one read of the arrays": one_read,
+            "numpy argpartition": numpy_argpartition,
+            "torch.topk": torch_topk,
         }
+        times = {name: (seconds(call, s), peak(call, s)) for name, call in whole.items()}
+        few = s.rows(np.arange(LOOP_ROWS))
+        scaled = seconds(pair_loop, few, 1) * n / LOOP_ROWS, peak(pair_loop, few) * n / LOOP_ROWS
+        times[f"loop over pairs (from {LOOP_ROWS})"] = scaled
+        ours = times["rulekit"][0]
         print(f"{n:,} pairs, {K} of {RULES} rules, {THREADS} threads")
-        for name, time_taken in peers.items():
-            print(f"  {name:28s} {time_taken:9.3f} s   {time_taken / ours:9.2f} × rulekit")
+        for name, (taken, gb) in times.items():
+            print(f"  {name:28s} {taken:9.3f} s {gb:7.2f} GB {taken / ours:9.2f} × rulekit")
 
 
 if __name__ == "__main__":
