@@ -11,6 +11,7 @@ import statistics
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -63,11 +64,11 @@ def peak(call, s: rk.Scores) -> float:
     """GB by which the resident memory of the process grows at most during a call."""
 
     def resident(field: str) -> int:
-        with open("/proc/self/status") as status:
-            return next(int(line.split()[1]) for line in status if line.startswith(field))
+        lines = (process / "status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith(field))
 
-    with open("/proc/self/clear_refs", "w") as reset:
-        reset.write("5")  # the high-water mark begins anew
+    process = Path("/proc/self")
+    (process / "clear_refs").write_text("5")  # the high-water mark begins anew
     before = resident("VmRSS")
     call(s)
     return (resident("VmHWM") - before) * 1024 / 1e9
