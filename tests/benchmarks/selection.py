@@ -6,6 +6,7 @@ Criterion: relevance + |δ| / 2. Medians of five calls (the loop: one call on 1,
 GB is what a call adds at most to the memory of the process (Linux), the scores not counted.
 """
 
+import ctypes
 import os
 import statistics
 import sys
@@ -68,6 +69,7 @@ def peak(call, s: rk.Scores) -> float:
         return next(int(line.split()[1]) for line in lines if line.startswith(field))
 
     process = Path("/proc/self")
+    ctypes.CDLL(None).malloc_trim(0)  # what earlier calls freed goes back first
     (process / "clear_refs").write_text("5")  # the high-water mark begins anew
     before = resident("VmRSS")
     call(s)
