@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import nbformat
+import polars as pl
 import pytest
 
 from rulekit import runs
@@ -62,6 +63,30 @@ def test_a_notebook_runs_by_itself_under_papermill_and_shows_its_charts(tmp_path
     outputs = [o for c in nbformat.read(out, as_version=4).cells for o in c.get("outputs", [])]
     assert any("image/svg+xml" in o.get("data", {}) for o in outputs)
     assert list(tmp_path.iterdir()) == [out]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["04_rule_adapter", "05_reward_model"])
+def test_a_parameter_sends_a_notebook_to_the_engine(tmp_path, name):
+    out, settings = tmp_path / "out.ipynb", {"overrides": {"max_steps": 2, "save_every": 1}}
+    command = ["-m", "papermill", str(runs.notebook_path(name)), str(out), "-p", "config",
+               "encoder-cpu", "-p", "artefacts", str(tmp_path), "-y", json.dumps(settings)]  # fmt: skip
+    subprocess.run([sys.executable, *command], check=True, cwd=tmp_path)
+    (run,) = tmp_path.glob("engine-*")
+    assert (run / "model" / "model.safetensors").stat().st_size > 1_000_000
+    metrics = json.loads((run / "result.json").read_text())["metrics"]
+    assert json.loads((tmp_path / f"metrics/{name[:2]}_engine.json").read_text()) == metrics
+    held = pl.read_parquet(run / "evaluation.parquet")
+    train = pl.read_parquet(run / "train.parquet")
+    assert not set(held["prompt"]) & set(train["prompt"])
+    assert len(held) + len(train) == 864
+    shown = [
+        o.data
+        for c in nbformat.read(out, as_version=4).cells
+        for o in c.get("outputs", [])
+        if "data" in o
+    ]
+    assert "optimiser step" in str(shown[-1])
 
 
 @pytest.mark.slow

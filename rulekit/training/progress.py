@@ -14,6 +14,7 @@ from pathlib import Path
 
 import polars as pl
 
+from rulekit.files import write_atomically
 from rulekit.training.callbacks import METRICS
 
 CURVES = {
@@ -77,6 +78,41 @@ def start(*arguments: str, processes: int = 1) -> subprocess.Popen:
     if processes > 1:
         command += ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]  # fmt: skip
     return subprocess.Popen([*command, "-m", "rulekit.training", *map(str, arguments)])
+
+
+def launch(
+    task: str,
+    config: str,
+    folder: str | Path,
+    train: pl.DataFrame,
+    evaluation: pl.DataFrame,
+    *,
+    processes: int = 1,
+    **overrides,
+) -> subprocess.Popen:
+    """Start a run of the engine on frames of pairs; `follow` shows it.
+
+    Parameters
+    ----------
+    task
+        ``reward`` or ``adapter``.
+    config, overrides
+        Preset or YAML file, and settings in place of its own.
+    folder
+        Of the run, for the pairs too; a run that is there already goes on.
+    train, evaluation
+        Canonical frames. For ``reward`` a column `target`, P(A is preferred), null where the pair
+        is left out, takes the place of `preference`; for ``adapter`` a column `rules` holds the
+        ids of the selected rules.
+    processes
+        One a GPU.
+    """
+    folder = Path(folder)
+    for name, frame in (("train", train), ("evaluation", evaluation)):
+        write_atomically(folder / f"{name}.parquet", frame.write_parquet)
+        overrides[name] = str(folder / f"{name}.parquet")
+    options = [x for name, value in overrides.items() for x in ("-p", name, json.dumps(value))]
+    return start(task, "--config", config, "--output", str(folder), *options, processes=processes)
 
 
 def follow(process: subprocess.Popen, folder: str | Path, every: float = 5.0) -> int:
