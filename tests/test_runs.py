@@ -78,7 +78,7 @@ def test_a_parameter_sends_a_notebook_to_the_engine(tmp_path, name):
     assert json.loads((tmp_path / f"metrics/{name[:2]}_engine.json").read_text()) == metrics
     held = pl.read_parquet(run / "evaluation.parquet")
     train = pl.read_parquet(run / "train.parquet")
-    assert not set(held["prompt"]) & set(train["prompt"])
+    assert not {str(p) for p in held["prompt"]} & {str(p) for p in train["prompt"]}
     assert len(held) + len(train) == 864
     shown = [
         o.data
