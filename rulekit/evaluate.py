@@ -73,11 +73,21 @@ def pairwise_accuracy(
     if not strict.any():
         raise ValueError("no pair has a known strict preference")
     right = (np.sign(margin[strict]) * np.sign(known[strict]) + 1) / 2  # 0, ½ or 1
+    ties = int((margin[strict] == 0).sum())
+    return mean_accuracy(
+        right, None if groups is None else np.asarray(groups)[strict], ties, seed, resamples
+    )
+
+
+def mean_accuracy(
+    right, groups: Sequence | None = None, ties: int = 0, seed: int = 0, resamples: int = 2000
+) -> Accuracy:
+    """`Accuracy` of shares in [0, 1], (n,): how often each pair's right response is preferred."""
+    right = np.asarray(right, dtype=np.float64)
     low, high = wilson(right.sum(), len(right))
     cluster = (np.nan, np.nan)
     if groups is not None:
-        cluster = cluster_interval(right, np.asarray(groups)[strict], seed, resamples)
-    ties = int((margin[strict] == 0).sum())
+        cluster = cluster_interval(right, groups, seed, resamples)
     return Accuracy(float(right.mean()), low, high, *cluster, len(right), ties)
 
 
@@ -145,7 +155,19 @@ def paired_difference(
     if not strict.any():
         raise ValueError("no pair has a known strict preference")
     gain = (np.sign(first) - np.sign(second))[strict] * np.sign(known[strict]) / 2
-    group = np.arange(len(gain)) if groups is None else np.asarray(groups)[strict]
+    group = None if groups is None else np.asarray(groups)[strict]
+    return mean_difference(gain, group, seed=seed, resamples=resamples)
+
+
+def mean_difference(
+    gain, groups: Sequence | None = None, *, seed: int = 0, resamples: int = 10_000
+) -> Difference:
+    """`Difference` of gains in [-1, 1], (n,): one accuracy less another on each pair.
+
+    `groups`, `seed`, `resamples` and the test are those of `paired_difference`.
+    """
+    gain = np.asarray(gain, dtype=np.float64)
+    group = np.arange(len(gain)) if groups is None else np.asarray(groups)
     low, high = cluster_interval(gain, group, seed, resamples)
     total = np.bincount(np.unique(group, return_inverse=True)[1], weights=gain)
     flips = np.random.default_rng(seed).choice([-1.0, 1.0], size=(resamples, len(total)))

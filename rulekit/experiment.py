@@ -10,10 +10,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import polars as pl
+from scipy.stats import false_discovery_control
 
 from rulekit.evaluate import (
     adapter_metrics,
-    paired_difference,
+    mean_accuracy,
+    mean_difference,
     pairwise_accuracy,
 )
 from rulekit.information import mutual_information
@@ -35,7 +37,38 @@ def length_margin(pairs: pl.DataFrame) -> np.ndarray:
     return a - b
 
 
-def static_selection(pairs: pl.DataFrame, scores: Scores, k: int, seed: int = 0) -> Selection:
+def rule_orders(
+    pairs: pl.DataFrame,
+    scores: Scores,
+    k: int,
+    method: str,
+    orders: int = 20,
+    seed: int = 0,
+    **given,
+) -> np.ndarray:
+    """Sum labels under random orders of the rules, -1, 0 or +1, (orders, n_pairs).
+
+    Ties between rules go to the one that comes first, and ratings of few distinct values are full
+    of ties: what a method is worth must not hang on how the rules are listed. `given` goes to
+    `select`; without a reference ``static`` chooses by the preferences of the other folds' prompts.
+    """
+    rng = np.random.default_rng(seed)
+    labels = np.empty((orders, scores.n_pairs))
+    for i in range(orders):
+        order = rng.permutation(scores.n_rules)
+        shuffled = scores.columns(order)
+        own = dict(given)
+        if "reference" in own:
+            own["reference"] = own["reference"].columns(order)
+        if method == "static" and not own:
+            chosen = _cross_fitted_static(pairs, shuffled, k, seed)
+        else:
+            chosen = select(shuffled, k, method, seed=seed + i, **own)
+        labels[i] = np.sign(label(shuffled, chosen).margin)
+    return labels
+
+
+def _cross_fitted_static(pairs: pl.DataFrame, scores: Scores, k: int, seed: int) -> Selection:
     """`static` with the preferences of the other folds' prompts, so that no pair chooses its rules."""
     fold = np.array(folds(pairs, seed=seed))
     preference = pairs["preference"].fill_null(0).to_numpy()
@@ -49,17 +82,35 @@ def static_selection(pairs: pl.DataFrame, scores: Scores, k: int, seed: int = 0)
 
 
 def selection_table(
-    pairs: pl.DataFrame, scores: Scores, k: int = 5, seed: int = 0, tie: str = "abstain"
+    pairs: pl.DataFrame, scores: Scores, k: int = 5, seed: int = 0, orders: int = 20
 ) -> pl.DataFrame:
-    """Accuracy of sum labels by selection method against the known preference."""
+    """Accuracy of sum labels by selection method, mean over `orders` random orders of the rules.
+
+    Parameters
+    ----------
+    pairs
+        Canonical frame, n_pairs rows; those without a strict preference are left out.
+    scores
+        Of these pairs.
+    k
+        Rules per pair.
+    seed
+        Of the orders, of ``random`` and of the folds of ``static``.
+    orders
+        Number of random orders, 1 or more.
+
+    Returns
+    -------
+    One row a method, columns as `accuracy_row` has them; `ties` is the mean number of tied labels.
+    """
+    known = pairs["preference"].fill_null(0).to_numpy()
+    groups, strict = prompt_groups(pairs).to_numpy(), known != 0
     rows = []
     for method in ("all", "random", "static", "relevance_discrepancy", "max_discrepancy"):
-        if method == "static":
-            chosen = static_selection(pairs, scores, k, seed)
-        else:
-            chosen = select(scores, k, method, seed=seed)
-        margin = label(scores, chosen, tie=tie).margin
-        rows.append(accuracy_row(method, margin, pairs))
+        labels = rule_orders(pairs, scores, k, method, orders, seed)[:, strict]
+        right = (labels * known[strict] + 1).mean(axis=0) / 2
+        ties = round((labels == 0).sum(axis=1).mean())
+        rows.append({"name": method} | mean_accuracy(right, groups[strict], ties).as_dict())
     return pl.DataFrame(rows)
 
 
@@ -71,35 +122,60 @@ def selection_grid(
     methods: Sequence[str] = ("all", "random", "static", "relevance", "max_discrepancy",
                               "relevance_discrepancy"),
     seed: int = 0,
+    orders: int = 20,
 ) -> pl.DataFrame:  # fmt: skip
     """Sum labels by selection method and k on the test pairs, each compared with maximum discrepancy.
 
     Parameters
     ----------
+    pairs, scores
+        All pairs and their scores.
     test
         bool (n_pairs,): the pairs that count; `static` chooses its rules on the others.
+    ks, methods
+        Rules per pair; names from `selectors()`.
+    seed, orders
+        Figures are means over so many random orders of the rules: see `rule_orders`.
 
     Returns
     -------
-    One row a method and k: accuracy with its intervals, `information` in bits between label and
-    preference (Miller-Madow), and `over_max_discrepancy`, the difference of accuracy at the same
-    k with its interval over prompts and a sign-flip p-value.
+    One row a method and k: accuracy with its intervals; `order_low` and `order_high`, the least and
+    the largest accuracy of a single order; `information` in bits between label and preference
+    (Miller-Madow); `over_max_discrepancy`, the difference of accuracy at the same k with its
+    interval over prompts, the p-value of a sign-flip test and `q_value`, the same after Benjamini
+    and Hochberg over all rows; and `over_all` likewise against the sum of all rules.
     """
-    mine, known = pairs.filter(pl.Series(test)), pairs["preference"].to_numpy()
-    own, other = scores.rows(test), scores.rows(~test)
-    groups = prompt_groups(mine).to_list()
+    known = pairs["preference"].fill_null(0).to_numpy()
+    test = np.asarray(test) & (known != 0)
+    y, own, other = known[test], scores.rows(test), scores.rows(~test)
+    groups = prompt_groups(pairs).to_numpy()[test]
+
+    def right(k: int, method: str) -> tuple[np.ndarray, np.ndarray]:
+        given = {"reference": other, "preference": known[~test]} if method == "static" else {}
+        labels = rule_orders(pairs, own, k, method, orders, seed, **given)
+        return labels, (labels * y + 1) / 2
+
+    everything = right(scores.n_rules, "all")[1].mean(axis=0)
     rows = []
     for k in ks:
-        reference = label(own, select(own, k, "max_discrepancy")).margin
+        reference = right(k, "max_discrepancy")[1].mean(axis=0)
         for method in methods:
-            given = {"reference": other, "preference": known[~test]} if method == "static" else {}
-            margin = label(own, select(own, k, method, seed=seed, **given)).margin
-            gain = paired_difference(margin, reference, known[test], groups, seed=seed)
-            bits = mutual_information(np.sign(margin), known[test])
-            rows.append(accuracy_row(method, margin, mine) | {
-                "k": k, "information": bits, "over_max_discrepancy": gain.value,
-                "over_low": gain.low, "over_high": gain.high, "p_value": gain.p_value})  # fmt: skip
-    return pl.DataFrame(rows)
+            labels, share = right(k, method)
+            mean, ties = share.mean(axis=0), round((labels == 0).sum(axis=1).mean())
+            each = share.mean(axis=1)
+            row = {"name": method} | mean_accuracy(mean, groups, ties, seed).as_dict()
+            row |= {"k": k, "order_low": each.min(), "order_high": each.max()}
+            row["information"] = float(np.mean([mutual_information(one, y) for one in labels]))
+            for name, base in (("max_discrepancy", reference), ("all", everything)):
+                gain = mean_difference(mean - base, groups, seed=seed)
+                row |= {f"over_{name}": gain.value, f"over_{name}_low": gain.low,
+                        f"over_{name}_high": gain.high, f"over_{name}_p": gain.p_value}  # fmt: skip
+            rows.append(row)
+    frame = pl.DataFrame(rows)
+    for name in ("max_discrepancy", "all"):
+        q = false_discovery_control(frame[f"over_{name}_p"].to_numpy())
+        frame = frame.with_columns(pl.Series(f"over_{name}_q", q))
+    return frame
 
 
 def adapter_report(

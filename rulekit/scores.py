@@ -89,6 +89,17 @@ class Scores:
             None if self.pair_ids is None else [self.pair_ids[i] for i in positions],
         )
 
+    def columns(self, index) -> Scores:
+        """The scores under some rules, in this order: an integer or boolean index over rules."""
+        positions = np.arange(self.n_rules)[np.asarray(index)]
+        return Scores(
+            self.a[:, positions],
+            self.b[:, positions],
+            None if self.relevance is None else self.relevance[:, positions],
+            None if self.rule_ids is None else [self.rule_ids[j] for j in positions],
+            self.pair_ids,
+        )
+
     def write(self, path: str | Path) -> Path:
         """Write as Parquet, atomically: a row a pair, `a`, `b`, `relevance` as fixed-size arrays."""
         width = pl.Array(pl.Float32, self.n_rules)
