@@ -43,6 +43,7 @@ _NAMES = {
     "select": "select",
     "selectors": "select",
     "sign_audit": "label",
+    "sign_audit_errors": "label",
     "split_pairs": "pairs",
 }
 __all__ = [*sorted(_NAMES), *_MODULES]

@@ -144,6 +144,10 @@ def estimate(
     if method != "auto" and method not in _ESTIMATORS:
         raise ValueError(f"unknown method {method!r}; allowed: {', '.join(estimators())}")
     y = known_preference(preference, reference.n_pairs)
+    if reference.n_pairs < 2:
+        raise ValueError(f"reference has {reference.n_pairs} pairs; allowed: 2 or more")
+    if power is not None and not 0 < power <= 1:
+        raise ValueError(f"power is {power}; allowed: above 0, at most 1, or None")
     labelled = int((y != 0).sum())
     if method in _NEED_LABELS and not labelled:
         raise ValueError(f"method {method!r} needs pairs with a known preference")

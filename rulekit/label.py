@@ -225,7 +225,12 @@ def sign_audit_errors(
     rate, seed
         As `sign_audit`; seed of the generator.
     repeats
-        Simulated audits.
+        Simulated audits, 1 or more.
+
+    Raises
+    ------
+    ValueError
+        For an accuracy out of range, or fewer than one labelled pair or audit.
 
     Returns
     -------
@@ -236,6 +241,8 @@ def sign_audit_errors(
     p = np.asarray(accuracy, dtype=np.float64)
     if p.ndim != 1 or not ((p >= 0) & (p <= 1)).all() or n_labelled < 1:
         raise ValueError("accuracy: allowed: (n_rules,) in [0, 1]; n_labelled: 1 or more")
+    if repeats < 1:
+        raise ValueError(f"repeats is {repeats}; allowed: 1 or more")
     rng, rows, wrong = np.random.default_rng(seed), [], p < 0.5
     for _ in range(repeats):
         right = rng.random((n_labelled, len(p))) < p

@@ -31,7 +31,7 @@ class Selection:
     n_rules
         Size of the rule set that was selected from.
     fixed
-        The same rules for every pair, chosen without looking at the pairs: the others need not
+        The same rules for every pair, chosen without looking at these pairs: the others need not
         be rated.
     """
 
@@ -86,8 +86,8 @@ def select(
     reference, preference
         For `static`, `mrmr`, `jmi`, `cmim`, `greedy_cmi`: other pairs, (n_reference, n_rules), and
         the known preference of each (+1, -1; 0 is left out), to choose the rules by. Choosing by
-        the pairs that are then labelled would overstate the result. `frugal` looks at the
-        size of the reference's discrepancies.
+        the pairs that are then labelled would overstate the result. `frugal` and, without a
+        preference, `static` look at the size of the reference's discrepancies.
     estimates
         For `log_odds`, `whitened`, `adaptive`, `discriminant` and `frugal`: what `rulekit.estimate` made of
         a few labelled pairs, or of none. `diverse` and `dpp` take the rules' correlations from
@@ -117,23 +117,27 @@ def select(
 
     Per pair, from estimates, w = Σ⁻¹μ over all rules:
 
-    - ``log_odds``: |μ_j δ_j / σ_j²|, rule j's own log-odds. Best if rules are independent.
-    - ``whitened``: |w_j δ_j|, what rule j adds to the log-odds of all rules together.
+    - ``log_odds``: |μ_j δ_j / σ_j²|, rule j's own log-odds, the weight of evidence of [9]. Best if
+      rules are independent.
+    - ``whitened``: |w_j δ_j|, what rule j adds to the log-odds of all rules together, the linear
+      discriminant of [10].
     - ``adaptive``: the k largest w_j δ_j in favour of the side that all rules together prefer.
-      Labelled by ``weighted``, these k rules decide as all rules do; their margin is one-sided,
-      so take confidence from ``all``. The default where estimates are at hand.
+      Labelled by ``weighted``, these k rules decide as all rules together do, whatever k is: the
+      choice explains a label and saves no rating. Their margin is one-sided, so take confidence
+      from ``all``. The one to take where estimates are at hand.
 
     Per data set:
 
-    - ``static``: largest I(vote_j; Y) [5]; without reference the largest mean |δ_j|.
+    - ``static``: largest I(vote_j; Y) [5]; without preferences the largest mean |δ_j| of the
+      reference, or, without one, of these pairs.
     - ``mrmr``: I(v_j; Y) - mean I(v_j; v_s) [2]. ``jmi``: Σ I(v_j, v_s; Y) [6]. ``cmim``:
       min I(v_j; Y | v_s) [7]; s over the rules chosen before.
     - ``greedy_cmi``: largest I(v_j; Y | v_S) [8]; stops before k when no rule's G-test of it is
       significant at 5 % after Bonferroni, so the result may have fewer than k columns.
-    - ``discriminant``: greedily the largest μ_S' Σ_SS⁻¹ μ_S, from estimates; needs no label.
+    - ``discriminant``: greedily the largest μ_S' Σ_SS⁻¹ μ_S [10], from estimates; needs no label.
     - ``frugal``: which k rules to rate at all. With labels `discriminant`; with none the largest
-      mean own evidence E|μ_j δ_j| / σ_j² over the reference, since agreement between rules alone
-      says too little about which of several like rules adds to the others.
+      mean own evidence E|μ_j δ_j| / σ_j² [9] over the reference, since agreement between rules
+      alone says too little about which of several like rules adds to the others.
 
     Informations count each pair also with its responses exchanged, which says the same.
 
@@ -145,7 +149,9 @@ def select(
     "Fast greedy MAP inference for DPP", NeurIPS 2018. [5] D. Lewis, "Feature selection and
     feature extraction for text categorization" (1992). [6] H. Yang, J. Moody, "Data visualization
     and feature selection", NIPS 1999. [7] F. Fleuret, JMLR 5 (2004). [8] G. Brown et al.,
-    "Conditional likelihood maximisation", JMLR 13 (2012).
+    "Conditional likelihood maximisation", JMLR 13 (2012). [9] I. J. Good, "Weight of evidence: a
+    brief survey", Bayesian Statistics 2 (1985). [10] R. Fisher, "The use of multiple measurements
+    in taxonomic problems", Annals of Eugenics 7 (1936).
     """
     if method not in _SELECTORS:
         raise ValueError(f"unknown method {method!r}; allowed: {', '.join(selectors())}")
@@ -153,7 +159,8 @@ def select(
         if method != "all":
             raise ValueError(f"k is {k!r}; allowed: 1 to {scores.n_rules}, the number of rules")
         k = scores.n_rules
-    if (reference is None) != (preference is None) and method != "frugal":
+    alone = reference is not None and preference is None and method in ("frugal", "static")
+    if (reference is None) != (preference is None) and not alone:
         raise ValueError(f"method {method!r}: give both reference and preference, or neither")
     for name, other in (("reference", reference), ("estimates", estimates)):
         if other is not None and other.n_rules != scores.n_rules:
@@ -162,10 +169,11 @@ def select(
             )
     given = _Given(scores, int(k), seed, reference, preference, estimates, method)
     indices = np.asarray(_SELECTORS[method](given), dtype=np.int32)
-    fixed = indices.ndim == 1
-    if fixed:
+    same = indices.ndim == 1
+    if same:
         indices = np.broadcast_to(indices, (scores.n_pairs, len(indices)))
-    return Selection(indices, method, scores.n_rules, fixed)
+    unseen = method != "static" or reference is not None
+    return Selection(indices, method, scores.n_rules, fixed=same and unseen)
 
 
 def selectors() -> list[str]:
@@ -239,8 +247,9 @@ def _adaptive(g: _Given) -> np.ndarray:
 
 
 def _static(g: _Given) -> np.ndarray:
-    if g.reference is None:
-        quality = np.abs(g.scores.discrepancy).mean(axis=0, dtype=np.float64)
+    if g.preference is None:
+        seen = g.scores if g.reference is None else g.reference
+        quality = np.abs(seen.discrepancy).mean(axis=0, dtype=np.float64)
         return criteria.largest(quality[None], g.k)[0]
     return criteria.greedy_information(*g.votes(), g.k, "static")
 

@@ -206,7 +206,7 @@ def test_a_retry_after_holds_back_every_request():
 
     with serve(Server(steady, fault=refuse_the_second, retry_after="1.5")) as server:
         judge_of(server, limits=Limits(concurrency=2)).rate(PROMPTS, RESPONSES, RULES)
-    first, second, *after = server.times
+    _, second, *after = server.times
     assert len(after) == 7
     assert min(after) - second >= 1.5
 
