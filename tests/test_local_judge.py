@@ -1,5 +1,7 @@
 """The local judge on real tiny models: a shared pass gives what one pass a rule gives."""
 
+import shutil
+
 import numpy as np
 import polars as pl
 import pytest
@@ -8,26 +10,39 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     BloomConfig,
     BloomForCausalLM,
+    DeepseekV3Config,
+    DeepseekV3ForCausalLM,
     Gemma2Config,
     Gemma2ForCausalLM,
     Gemma3ForCausalLM,
     Gemma3TextConfig,
     GPT2Config,
     GPT2LMHeadModel,
+    GptOssConfig,
+    GptOssForCausalLM,
+    Llama4ForCausalLM,
+    Llama4TextConfig,
     LlamaConfig,
     LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
     PreTrainedTokenizerFast,
     Qwen2Config,
     Qwen2ForCausalLM,
     Qwen3Config,
     Qwen3ForCausalLM,
+    Qwen3MoeConfig,
+    Qwen3MoeForCausalLM,
+    Qwen3NextConfig,
+    Qwen3NextForCausalLM,
 )
 
 import rulekit as rk
-from rulekit.judges import prompts, shared_pass
+from rulekit.judges import prompts, shared_pass, tree_attention
 from rulekit.judges.diagnostics import order_effects
-from rulekit.judges.local import LocalJudge, answer_tokens
+from rulekit.judges.local import LocalJudge
 from rulekit.judges.shared_pass import Tree
+from rulekit.judges.tokens import answer_tokens
 
 pytestmark = pytest.mark.filterwarnings("ignore:the three answers hold")  # random weights
 
@@ -55,13 +70,51 @@ MODELS = {
         {"num_key_value_heads": 2, "head_dim": 8, "sliding_window": 24, "query_pre_attn_scalar": 8,
          "layer_types": ["sliding_attention", "full_attention"] * 2},
     ),
+    "mistral window 24": (
+        MistralForCausalLM, MistralConfig, {"num_key_value_heads": 2, "sliding_window": 24}),
+    "mistral, a window that holds all": (
+        MistralForCausalLM, MistralConfig, {"num_key_value_heads": 2, "sliding_window": 500}),
+    "deepseek3, values narrower than keys": (
+        DeepseekV3ForCausalLM, DeepseekV3Config,
+        {"num_key_value_heads": 4, "q_lora_rank": 16, "kv_lora_rank": 16, "qk_rope_head_dim": 8,
+         "qk_nope_head_dim": 8, "v_head_dim": 8, "n_routed_experts": 4, "num_experts_per_tok": 2,
+         "n_group": 1, "topk_group": 1, "moe_intermediate_size": 16, "first_k_dense_replace": 2},
+    ),
+    "qwen3 mixture of experts": (
+        Qwen3MoeForCausalLM, Qwen3MoeConfig,
+        {"num_key_value_heads": 2, "head_dim": 8, "num_experts": 4, "num_experts_per_tok": 2,
+         "moe_intermediate_size": 16},
+    ),
     "gpt2": (GPT2LMHeadModel, GPT2Config, None),
+}  # fmt: skip
+UNSHARED = {
+    "sinks": (
+        GptOssForCausalLM, GptOssConfig,
+        {"num_key_value_heads": 2, "head_dim": 8, "sliding_window": 24, "num_local_experts": 4,
+         "num_experts_per_tok": 2, "layer_types": ["sliding_attention", "full_attention"] * 2},
+        "its attention takes s_aux",
+    ),
+    "chunks": (
+        Llama4ForCausalLM, Llama4TextConfig,
+        {"num_key_value_heads": 2, "head_dim": 8, "attention_chunk_size": 32,
+         "num_local_experts": 2, "intermediate_size_mlp": 48, "no_rope_layers": [1, 1, 1, 0]},
+        "it has layers of type chunked_attention",
+    ),
+    "recurrence": (
+        Qwen3NextForCausalLM, Qwen3NextConfig,
+        {"num_key_value_heads": 2, "head_dim": 8, "linear_num_value_heads": 4,
+         "linear_num_key_heads": 2, "linear_key_head_dim": 8, "linear_value_head_dim": 8,
+         "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16,
+         "shared_expert_intermediate_size": 16,
+         "layer_types": ["linear_attention", "full_attention"] * 2},
+        "it has layers of type linear_attention",
+    ),
 }  # fmt: skip
 
 
 def build(name: str, vocabulary: int = 300):
     """A model with random weights large enough that attention matters to its logits."""
-    kind, config, extra = MODELS[name]
+    kind, config, extra, *_ = (MODELS | UNSHARED)[name]
     sizes = {"n_embd": 32, "n_layer": 3, "n_head": 4} if extra is None else {**SIZES, **extra}
     torch.manual_seed(0)
     model = kind(config(vocab_size=vocabulary, **sizes)).eval()
@@ -115,7 +168,7 @@ def random_trees(n_trees: int = 3, n_suffixes: int = 12):
                  [ids(int(n)) for n in rng.integers(1, 40, n_suffixes)]) for _ in range(n_trees)]  # fmt: skip
 
 
-@pytest.mark.parametrize("attention", shared_pass.ATTENTIONS)
+@pytest.mark.parametrize("attention", shared_pass.WAYS)
 @pytest.mark.parametrize("name", MODELS)
 def test_shared_pass_gives_the_logits_of_separate_passes(name, attention):
     """Whole trees in one pass, and trees that go on over several passes on a kept prefix."""
@@ -274,12 +327,54 @@ def test_a_model_that_cannot_share_is_rated_one_pass_a_rule_with_a_warning(token
     assert j.report.way == "separate"
 
 
+@pytest.mark.parametrize("name", UNSHARED)
+def test_what_a_packed_row_cannot_show_is_never_shared(name, tokenizer, rules):
+    model = build(name, len(tokenizer))
+    expected = LocalJudge(model, tokenizer, name, attention="separate").rate(PROMPTS, RESPONSES, rules)  # fmt: skip
+
+    def rate():
+        j = LocalJudge(model, tokenizer, name)
+        return j.rate(PROMPTS, RESPONSES, rules), j.report.way
+
+    with pytest.warns(UserWarning, match=UNSHARED[name][3]):
+        found, way = rate()
+    assert (found == expected).all()
+    assert way == "separate"
+
+
 def test_a_shared_pass_that_goes_wrong_is_found_out(tokenizer, rules, monkeypatch):
-    monkeypatch.setattr(shared_pass, "_causal", lambda q, k, w: q[:, None] >= -1 + 0 * k[None])
-    j = LocalJudge(build("llama", len(tokenizer)), tokenizer, "tiny")
-    with pytest.warns(UserWarning, match="a shared pass changes its logits"):
-        j.rate(PROMPTS, RESPONSES, rules)
-    assert j.report.way == "separate"
+    flash = tree_attention._flash_cpu
+
+    def wrong(q, k, v, causal, scaling):
+        out, total = flash(q, k, v, causal, scaling)
+        return out, total + 1.0 * causal  # the suffix weighs e times too much
+
+    monkeypatch.setattr(tree_attention, "_flash_cpu", wrong)
+    for dtype in (torch.float32, torch.bfloat16):
+        j = LocalJudge(build("llama", len(tokenizer)).to(dtype), tokenizer, "tiny")
+        with pytest.warns(UserWarning, match="a shared pass changes its logits"):
+            j.rate(PROMPTS, RESPONSES, rules)
+        assert j.report.way == "separate"
+
+
+def test_bfloat16_shares_and_differs_by_rounding_only(tokenizer, rules):
+    model = build("llama grouped-query", len(tokenizer)).to(torch.bfloat16)
+    alone = LocalJudge(model, tokenizer, "half", attention="separate").rate(PROMPTS, RESPONSES, rules)  # fmt: skip
+    j = LocalJudge(model, tokenizer, "half")
+    assert np.abs(j.rate(PROMPTS, RESPONSES, rules) - alone).max() < 0.02
+    assert j.report.way == "grouped"
+
+
+def test_a_chat_template_that_writes_the_date_gives_the_same_prompt_every_day(tokenizer):
+    dated = "{{ strftime_now('%d %b %Y') }} {{ date_string }} " + CHAT
+    model = build("llama", len(tokenizer))
+    before = tokenizer.chat_template
+    tokenizer.chat_template = dated
+    try:
+        pieces = LocalJudge(model, tokenizer, "tiny").pieces
+    finally:
+        tokenizer.chat_template = before
+    assert tokenizer.decode(pieces[0]).count("26 Jul 2024") == 2
 
 
 def test_identity_follows_weights_template_precision_and_limit(judge, tokenizer, tmp_path, rules):
@@ -295,6 +390,9 @@ def test_identity_follows_weights_template_precision_and_limit(judge, tokenizer,
     assert np.abs(loaded.rate(PROMPTS, RESPONSES, rules) - judge.rate(PROMPTS, RESPONSES, rules)).max() < 1e-5  # fmt: skip
     half = LocalJudge.load(tmp_path, device="cpu", dtype="bfloat16")
     short = LocalJudge.load(tmp_path, device="cpu", max_tokens=500)
+    moved = tmp_path.with_name("moved")
+    shutil.copytree(tmp_path, moved)
+    assert LocalJudge.load(moved, device="cpu").identity == loaded.identity
     build("llama grouped-query", len(tokenizer)).save_pretrained(tmp_path)
     other = LocalJudge.load(tmp_path, device="cpu")
     assert len({j.identity for j in (loaded, half, short, other)}) == 4

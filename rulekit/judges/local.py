@@ -7,7 +7,6 @@ All rules of a response (or, with `rule_first`, all responses of a rule) share o
 
 from __future__ import annotations
 
-import re
 import time
 import warnings
 from collections.abc import Sequence
@@ -17,17 +16,16 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from rulekit.files import sha256, sha256_file
+from rulekit.files import cache_folder, sha256, sha256_file, write_atomically
 from rulekit.judges import prompts as templates
 from rulekit.judges.pointwise import score_pairs
 from rulekit.judges.prompts import ANSWERS, Template
+from rulekit.judges.tokens import answer_tokens, encode, skeleton
 from rulekit.rules import RuleSet
 from rulekit.scores import Scores
 
 RULE_TOKENS = 256  # room kept for any rule, so that a cut never depends on which rules are asked
-_PLACES = {"prompt": "\ue000", "response": "\ue001", "rule": "\ue002"}  # private-use characters
-_DATE = "26 Jul 2024"  # some chat templates write today's date: ratings must not change overnight
-_HALF, _FULL = 0.1, 1e-3  # allowed relative difference of shared and separate logits
+_HALF, _FULL = 0.05, 1e-3  # allowed relative difference of shared and separate logits
 
 
 @dataclass(frozen=True)
@@ -81,7 +79,8 @@ class LocalJudge:
     template
         A `Template` or the name of a registered one.
     tokens_per_batch
-        Upper bound of one pass, in tokens; by default 4,096 on a CPU and 32,768 on a GPU.
+        Upper bound of one pass, in tokens; by default 1,024 on a CPU, where larger temporaries fall
+        out of its caches, and 32,768 on a GPU.
     max_tokens
         Longest prompt, in tokens; by default what the model's positions allow.
     attention
@@ -105,21 +104,21 @@ class LocalJudge:
     _verified: int = field(default=0, init=False)  # longest sequence checked against its own pass
 
     def __post_init__(self) -> None:
-        from rulekit.judges.shared_pass import ATTENTIONS, supports
+        from rulekit.judges.shared_pass import WAYS, refusal
 
         on_gpu = self.model.get_input_embeddings().weight.device.type == "cuda"
         self.template = templates.get(self.template)
         self.attention = self.attention or ("flex" if on_gpu else "grouped")
-        if self.attention not in (*ATTENTIONS, "separate"):
+        if self.attention not in (*WAYS, "separate"):
             raise ValueError(
-                f"unknown attention {self.attention!r}; allowed: {', '.join(ATTENTIONS)}, separate"
+                f"unknown attention {self.attention!r}; allowed: {', '.join(WAYS)}, separate"
             )
-        if self.attention != "separate" and not supports(self.model):
-            self._fall_back("its attention cannot be replaced")
-        self.tokens_per_batch = self.tokens_per_batch or (32_768 if on_gpu else 4_096)
+        if self.attention != "separate" and (reason := refusal(self.model)):
+            self._fall_back(reason)
+        self.tokens_per_batch = self.tokens_per_batch or (32_768 if on_gpu else 1_024)
         longest = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         self.max_tokens = min(self.max_tokens or longest or 8_192, longest or 8_192)
-        self.pieces, self.closed = _skeleton(self.tokenizer, self.template)
+        self.pieces, self.closed = skeleton(self.tokenizer, self.template)
         self.spellings = answer_tokens(self.tokenizer)
 
     @classmethod
@@ -161,9 +160,7 @@ class LocalJudge:
             model, revision=revision, dtype=getattr(torch, dtype)
         )
         commit = getattr(network.config, "_commit_hash", None)
-        name = (
-            f"{model}@{commit}" if commit else f"{Path(model).name}@{_folder_digest(Path(model))}"
-        )
+        name = f"{model}@{commit}" if commit else f"weights {_folder_digest(Path(model))}"
         return cls(network.to(device).eval(), tokenizer, name, template, **settings)
 
     @property
@@ -282,7 +279,7 @@ class LocalJudge:
         return asked
 
     def _read(self, place: str, text: str) -> list[int]:
-        return _encode(self.tokenizer, text + "\n" * (place in self.closed))
+        return encode(self.tokenizer, text + "\n" * (place in self.closed))
 
     def _rule_room(self) -> int:
         return min(RULE_TOKENS, self.max_tokens // 4)
@@ -345,8 +342,8 @@ class LocalJudge:
     def _verify(self, trees) -> None:
         """Compare a shared pass with separate ones at the longest prefix; fall back if they differ.
 
-        Some models see positions in ways that a packed row cannot show (ALiBi, chunks, recurrent
-        layers). Checked anew whenever prompts become twice as long, since windows show late.
+        Some models see positions in ways that a packed row cannot show (ALiBi, recurrent layers).
+        Checked anew whenever prompts become twice as long, since windows show late.
         """
         from rulekit.judges import shared_pass
 
@@ -356,7 +353,11 @@ class LocalJudge:
             return
         few = shared_pass.Tree(tree.prefix, tree.suffixes[:2])
         budget = self.tokens_per_batch
-        shared = next(shared_pass.run(self.model, [few], 10**9, lambda x: x, self.attention))[1]
+        try:
+            shared = next(shared_pass.run(self.model, [few], 10**9, lambda x: x, self.attention))[1]
+        except shared_pass.Unsupported as reason:
+            self._fall_back(str(reason))
+            return
         whole = [few.prefix + s for s in few.suffixes]
         alone = shared_pass.run_separately(self.model, whole, budget, lambda x: x)
         centred = alone - alone.mean(-1, keepdim=True)
@@ -368,87 +369,6 @@ class LocalJudge:
     def _fall_back(self, reason: str) -> None:
         warnings.warn(f"{self.name}: {reason}; rating one pass a rule", stacklevel=4)
         self.attention = "separate"
-
-
-def answer_tokens(tokenizer) -> dict[str, list[int]]:
-    """The token ids with which each answer can begin, found from the tokenizer.
-
-    Spellings are lower, capitalised and upper case, with and without a space before. One of
-    several tokens counts by its first token if that has at least two letters; a single letter
-    counts only for an answer that has nothing better.
-
-    Raises
-    ------
-    ValueError
-        If an answer has no token, or two answers share one.
-    """
-    found: dict[str, list[int]] = {}
-    for answer in ANSWERS:
-        whole, letters = set(), set()
-        for word in (answer, answer.capitalize(), answer.upper()):
-            for text in (word, f" {word}"):
-                for ids in (
-                    _encode(tokenizer, text),
-                    tokenizer.encode(text, add_special_tokens=False),
-                ):
-                    piece = tokenizer.decode(ids[:1]).strip() if ids else ""
-                    if piece and word.startswith(piece):
-                        (whole if len(piece) > 1 else letters).add(ids[0])
-        found[answer] = sorted(whole or letters)
-        if not found[answer]:
-            raise ValueError(f"the tokenizer has no token that begins {answer!r}")
-    for i, one in enumerate(ANSWERS):
-        for other in ANSWERS[i + 1 :]:
-            if both := set(found[one]) & set(found[other]):
-                shown = [tokenizer.decode([t]) for t in sorted(both)]
-                raise ValueError(f"answers {one!r} and {other!r} share the tokens {shown}")
-    return found
-
-
-def _skeleton(tokenizer, template: Template) -> tuple[list[list[int] | str], list[str]]:
-    """The prompt's fixed tokens, and between them the names of what goes in, in order.
-
-    The second list names what is followed by a line break. That is read together with the text
-    before it, as many tokenizers join a full stop and a line break in one token.
-    """
-    asked = template.render(*_PLACES.values())
-    if tokenizer.chat_template:
-        text = tokenizer.apply_chat_template(
-            asked, tokenize=False, add_generation_prompt=True,
-            enable_thinking=False, date_string=_DATE,
-        )  # fmt: skip
-    else:  # a base model continues a text
-        text = f"{tokenizer.bos_token or ''}{asked[0]['content']}\nAnswer:"
-    if any(text.count(mark) != 1 for mark in _PLACES.values()):
-        raise ValueError(
-            "the chat template drops or repeats the message; allowed: one that keeps it"
-        )
-    places = {mark: name for name, mark in _PLACES.items()}
-    head, *rest = re.split("([" + "".join(places) + "])", text)
-    pieces: list[list[int] | str] = [_encode(tokenizer, head, special=True, first=True)]
-    closed = []
-    for mark, fixed in zip(rest[::2], rest[1::2], strict=True):
-        if fixed.startswith("\n"):
-            closed.append(places[mark])
-        pieces += [places[mark], _encode(tokenizer, fixed.removeprefix("\n"), special=True)]
-    return pieces, closed
-
-
-def _encode(tokenizer, text: str, special: bool = False, first: bool = False) -> list[int]:
-    """Token ids of a text that follows a line break (or begins the prompt).
-
-    Text from outside is read as plain text: a marker such as ``<|im_end|>`` inside a response
-    must not end the user's turn. Some tokenizers put a space before whatever they are given; so
-    the text is read behind a line break, which is then taken off.
-    """
-    plain = {"add_special_tokens": False, "split_special_tokens": not special}
-    if first or text.startswith("\n"):
-        return tokenizer.encode(text, **plain)
-    line = tokenizer.encode("\n", **plain)
-    ids = tokenizer.encode("\n" + text, **plain)
-    return (
-        ids[len(line) :] if line and ids[: len(line)] == line else tokenizer.encode(text, **plain)
-    )
 
 
 def _wanted(mask, n_prompts: int, n_responses: int, n_rules: int) -> np.ndarray:
@@ -465,6 +385,21 @@ def _wanted(mask, n_prompts: int, n_responses: int, n_rules: int) -> np.ndarray:
 
 
 def _folder_digest(folder: Path) -> str:
-    """Digest of a model folder's files, weights included."""
+    """Digest of a model folder's files, weights included, wherever the folder lies.
+
+    That of a large file is kept under its path, size and time: reading 140 GB takes minutes.
+    """
     files = sorted(p for p in folder.iterdir() if p.suffix in (".safetensors", ".bin", ".json"))
-    return sha256("\n".join(f"{p.name} {sha256_file(p)}" for p in files))[:16]
+    return sha256("\n".join(f"{p.name} {_kept_digest(p)}" for p in files))[:16]
+
+
+def _kept_digest(path: Path) -> str:
+    status = path.stat()
+    if status.st_size < 2**26:
+        return sha256_file(path)
+    key = sha256(f"{path.resolve()} {status.st_size} {status.st_mtime_ns}")
+    kept = cache_folder("digests") / key
+    if not kept.is_file():
+        digest = sha256_file(path)
+        write_atomically(kept, lambda p: p.write_text(digest, encoding="ascii"))
+    return kept.read_text(encoding="ascii")
