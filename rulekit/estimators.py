@@ -1,6 +1,6 @@
 """Estimators of information: from contingency tables, and from values by nearest neighbours.
 
-Tables or arrays of values that `information` has named come in; estimates in bits or nats go out,
+Tables or arrays that `rulekit.variables` has checked come in; estimates in bits or nats go out,
 never clipped: near zero an estimate may be negative. `information` is the public face of this
 file, `significance` adds intervals and p-values.
 """
@@ -14,63 +14,102 @@ import numpy as np
 from rulekit.kernels import neighbours
 from rulekit.kernels import votes as kernel
 from rulekit.kernels.selection import in_chunks
+from rulekit.variables import (
+    check_count,
+    codes,
+    is_discrete,
+    is_whole,
+    preference_planes,
+    unit_size,
+    vote_planes,
+)
 
-UNITS = {"bits": np.log(2.0), "nats": 1.0}
 DISCRETE = ("plugin", "miller_madow", "shrinkage")
 CONTINUOUS = ("mixed", "ross", "ksg")
 _MOST_CELLS = 10**8
-
-
-def unit_size(unit: str) -> float:
-    """Nats in one unit."""
-    if unit not in UNITS:
-        raise ValueError(f"unknown unit {unit!r}; allowed: {', '.join(UNITS)}")
-    return UNITS[unit]
+_THINNINGS = 32
+_LEAST_ROWS = 10  # that weights must leave of a sample
 
 
 def check_estimator(estimator: str, allowed: tuple[str, ...]) -> None:
-    if estimator != "auto" and estimator not in allowed:
+    if not isinstance(estimator, str) or estimator not in ("auto", *allowed):
         raise ValueError(f"unknown estimator {estimator!r}; allowed: auto, {', '.join(allowed)}")
 
 
-def checked(name: str, values, n: int | None = None) -> np.ndarray:
-    """The values as an array (n,); NaN, another shape and another length are refused by name."""
-    values = np.asarray(values)
-    if values.dtype == object and any(v is None or v != v for v in values.ravel()):
-        row = next(i for i, v in enumerate(values.ravel()) if v is None or v != v)
-        raise ValueError(f"{name}, row {row} is {values.ravel()[row]}; allowed: values")
-    if values.ndim != 1 or len(values) == 0:
-        raise ValueError(f"{name} has shape {values.shape}; allowed: (n,), not empty")
-    if n is not None and len(values) != n:
-        raise ValueError(f"{name} has {len(values)} values; allowed: {n}, as many as the first")
-    if np.issubdtype(values.dtype, np.floating) and not np.isfinite(values).all():
-        row = int((~np.isfinite(values)).argmax())
-        found = "NaN" if np.isnan(values[row]) else "infinite"
+def settled(
+    x: np.ndarray, y: np.ndarray, estimator: str, discrete: tuple[bool, bool] | None = None
+) -> tuple[str, tuple[bool, bool]]:
+    """The estimator that ``auto`` stands for, and whether x and y are categories.
+
+    A part of the rows has fewer values and other ties than the whole; what is decided here on all
+    rows is passed on, so that strata and resamples are estimated as the whole is.
+    """
+    check_estimator(estimator, DISCRETE + CONTINUOUS)
+    if discrete is None:
+        discrete = is_discrete(x), is_discrete(y)
+        if estimator == "ross" and not any(discrete):
+            discrete = (False, True) if is_whole(y) else (is_whole(x), False)
+    elif np.shape(discrete) != (2,) or not all(isinstance(d, bool | np.bool_) for d in discrete):
+        raise ValueError(f"discrete is {discrete!r}; allowed: None, or True or False for x and y")
+    if estimator == "auto":
+        estimator = "miller_madow" if all(discrete) else "mixed"
+    return estimator, tuple(discrete)
+
+
+def mutual(
+    x,
+    y,
+    estimator: str = "auto",
+    unit: str = "bits",
+    weights: np.ndarray | None = None,
+    k: int = 3,
+    discrete: tuple[bool, bool] | None = None,
+) -> float:
+    """`rulekit.information.mutual_information` of checked variables and weights."""
+    check_count("k", k)
+    estimator, discrete = settled(x, y, estimator, discrete)
+    if estimator in DISCRETE:
+        table, _ = counted([codes(x), codes(y)], weights)
+        return float(table_information(table[None], estimator, unit)[0])
+
+    if estimator == "mixed":
+        x, y = (x if discrete[0] else _spread(x, 1)), (y if discrete[1] else _spread(y, 2))
+
+    def part(rows) -> float:
+        return neighbour_information(x[rows], y[rows], estimator, unit, k, discrete)
+
+    if weights is None or (weights == weights[0]).all():
+        return part(slice(None))
+    return float(np.mean([part(rows) for rows in _thinnings(weights)]))
+
+
+def _spread(values: np.ndarray, seed: int) -> np.ndarray:
+    """Whole numbers, each moved by less than one half, uniformly; values with fractions as they are.
+
+    Rounding gives the numbers back, so no information is won or lost; but neighbours at equal
+    distances, which an estimate by neighbours counts wrongly, are gone.
+    """
+    if values.dtype.kind not in "iuf" or not is_whole(values):
+        return values
+    return values + (np.random.default_rng(seed).random(len(values)) - 0.5)
+
+
+def _thinnings(weights: np.ndarray):
+    """Rows kept in each of `_THINNINGS` thinnings, a row with chance weight / largest weight.
+
+    The kept rows are a sample, without repetitions, of the law that the weights describe. Over
+    the thinnings a row's uniform number goes once round the circle, so a row is kept as often as
+    its chance says; the numbers come from a fixed seed.
+    """
+    chance = weights / weights.max()
+    if chance.sum() < _LEAST_ROWS:
         raise ValueError(
-            f"{name}, row {row} is {found}; allowed: finite values ('not rated' is none)"
+            f"weights leave {chance.sum():.1f} rows (their sum over the largest); allowed for "
+            f"estimates by neighbours: {_LEAST_ROWS} or more"
         )
-    return values
-
-
-def is_discrete(values: np.ndarray) -> bool:
-    """Whether these are categories: anything but floats, or floats without a fraction."""
-    if not np.issubdtype(values.dtype, np.floating):
-        return True
-    return bool((values == np.rint(values)).all())
-
-
-def codes(values: np.ndarray) -> np.ndarray:
-    """0, 1, … in the order of the distinct values, int64 (n,)."""
-    return np.unique(values, return_inverse=True)[1]
-
-
-def checked_weights(weights, n: int) -> np.ndarray | None:
-    if weights is None:
-        return None
-    weights = checked("weights", weights, n).astype(np.float64)
-    if weights.min() < 0 or weights.sum() == 0:
-        raise ValueError("weights: allowed: non-negative, not all zero")
-    return weights
+    uniform = np.random.default_rng(0).random(len(weights))
+    for turn in np.arange(_THINNINGS) / _THINNINGS:
+        yield np.flatnonzero((uniform + turn) % 1.0 < chance)
 
 
 def counted(columns: list[np.ndarray], weights: np.ndarray | None) -> tuple[np.ndarray, float]:
@@ -119,7 +158,7 @@ def table_information(tables: np.ndarray, estimator: str, unit: str) -> np.ndarr
     n = tables.sum(axis=(1, 2, 3))
     margins = [tables, tables.sum(axis=2), tables.sum(axis=1), tables.sum(axis=(1, 2))]
     signs = 1, -1, -1, 1
-    nats = sum(s * _plogp(c, n) for s, c in zip(signs, margins, strict=True))
+    nats = sum(s * _mean_log(c, n) for s, c in zip(signs, margins, strict=True))
     if estimator in ("auto", "miller_madow"):
         nats = nats - sum(s * _occupied(c) for s, c in zip(signs, margins, strict=True)) / (2 * n)
     return nats / size
@@ -132,15 +171,20 @@ def table_entropy(tables: np.ndarray, estimator: str, unit: str) -> np.ndarray:
     if estimator == "shrinkage":
         tables = _shrunk(tables[:, :, None, None])[:, :, 0, 0]
     n = tables.sum(axis=1)
-    nats = -_plogp(tables, n)
+    nats = -_mean_log(tables, n)
     if estimator in ("auto", "miller_madow"):
         nats = nats + (_occupied(tables) - 1) / (2 * n)
     return nats / size
 
 
-def _plogp(counts: np.ndarray, n: np.ndarray) -> np.ndarray:
-    p = counts.reshape(len(counts), -1) / n[:, None]
-    return np.sum(p * np.log(np.where(p > 0, p, 1.0)), axis=1)
+def plogp(p: np.ndarray) -> np.ndarray:
+    """p log p, 0 where p is 0."""
+    return p * np.log(np.where(p > 0, p, 1.0))
+
+
+def _mean_log(counts: np.ndarray, n: np.ndarray) -> np.ndarray:
+    """Σ p log p over the cells of each table, p its counts over n, (t,)."""
+    return plogp(counts.reshape(len(counts), -1) / n[:, None]).sum(axis=1)
 
 
 def _occupied(counts: np.ndarray) -> np.ndarray:
@@ -161,38 +205,6 @@ def _shrunk(tables: np.ndarray) -> np.ndarray:
     np.divide(variance, distance, out=share, where=distance > 0)
     share = np.minimum(share, 1.0)
     return n * (share * target + (1 - share) * p)
-
-
-def vote_planes(name: str, votes) -> tuple[np.ndarray, int]:
-    """Bit planes of checked votes, (2, n_rules, n_words), and the number of pairs."""
-    votes = np.asarray(votes)
-    if votes.ndim != 2 or 0 in votes.shape:
-        raise ValueError(f"{name} have shape {votes.shape}; allowed: (n_pairs, n_rules), not empty")
-    if votes.dtype not in (np.int8, np.int64, np.float32, np.float64):
-        votes = votes.astype(np.float64 if votes.dtype.kind == "f" else np.int64)
-    votes = np.ascontiguousarray(votes)
-    planes, bad = kernel.pack(votes)
-    if bad:
-        row, rule = np.argwhere(~np.isin(votes, (-1, 0, 1)))[0]
-        raise ValueError(
-            f"{name}, row {row}, rule {rule} is {votes[row, rule]}: {name} hold other values "
-            "than -1, 0 and +1"
-        )
-    return planes, len(votes)
-
-
-def preference_planes(preference, n: int) -> np.ndarray:
-    """Bit planes of a checked preference, (2, 1, n_words)."""
-    preference = np.asarray(preference)
-    if preference.shape != (n,):
-        raise ValueError(f"preference has shape {preference.shape}; allowed: ({n},)")
-    if not ((preference == 0) | (preference == 1) | (preference == -1)).all():
-        row = int(np.argmin(np.isin(preference, (-1, 0, 1))))
-        raise ValueError(
-            f"preference, row {row} is {preference[row]}: preference holds other values "
-            "than -1, 0 and +1"
-        )
-    return kernel.pack_one(preference)
 
 
 @lru_cache(maxsize=4)
@@ -225,10 +237,9 @@ class Classes:
     def sorted(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """`x` sorted within each class, and sorted as a whole."""
         values = x[self.rows].astype(np.float64, copy=False)
-        everyone = np.sort(values)
         for start, stop in zip(self.starts[:-1], self.starts[1:], strict=True):
             values[start:stop].sort()
-        return values, everyone
+        return values, np.sort(values, kind="stable")  # which merges the sorted classes
 
     def nats(self, values: np.ndarray, everyone: np.ndarray, k: int) -> tuple[float, int]:
         """Estimate of I(x; y) and the number of tied points."""
@@ -290,7 +301,7 @@ def class_information(x, y, estimator: str, unit: str, k: int, threads=None) -> 
     information for discrete-continuous mixtures", NeurIPS (2017).
     """
     size, classes = unit_size(unit), Classes(y)
-    check_k(k)
+    k = check_count("k", k)
     n, m = x.shape
     nats, tied = np.empty(m), np.zeros(m, np.int64)
     digammas(classes.n)
@@ -322,7 +333,7 @@ def pair_information(
     A. Kraskov, H. Stögbauer, P. Grassberger, "Estimating mutual information", PRE 69 (2004).
     """
     size, n = unit_size(unit), len(x)
-    check_k(k)
+    k = check_count("k", k)
     if n < 2:
         raise ValueError("x has one row; allowed: two or more")
     k = min(k, n - 1)
@@ -356,17 +367,23 @@ def _runs(steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.repeat(first, lengths), np.repeat(first + lengths, lengths)
 
 
-def neighbour_information(x, y, estimator: str, unit: str, k: int) -> float:
+def neighbour_information(
+    x, y, estimator: str, unit: str, k: int, discrete: tuple[bool, bool]
+) -> float:
     """I(x; y) by ``mixed``, ``ross`` or ``ksg`` of two checked variables, (n,) each."""
-    discrete_x, discrete_y = is_discrete(x), is_discrete(y)
-    if estimator != "ksg" and (discrete_x or discrete_y):
-        if not discrete_y:
-            x, y = y, x
-        if x.dtype.kind not in "biuf":
-            raise ValueError(f"x and y are both categories; allowed: {', '.join(DISCRETE)}")
-        return float(class_information(x[:, None], y, estimator, unit, k)[0])
-    if estimator == "ross":
+    if estimator == "ross" and not any(discrete):
         raise ValueError("x and y are both continuous; ross allows: one of them discrete")
+    classes = estimator != "ksg" and any(discrete)
+    if classes and not discrete[1]:
+        x, y = y, x
+    for name, values in (("x", x), ("y", y))[: 1 if classes else 2]:
+        if values.dtype.kind not in "biuf":
+            raise ValueError(
+                f"{estimator} measures distances, and {name} holds {values.dtype}; allowed: "
+                f"numbers, or estimators {', '.join(DISCRETE)}"
+            )
+    if classes:
+        return float(class_information(x[:, None], y, estimator, unit, k)[0])
     return pair_information(x, y, estimator, unit, k)
 
 
@@ -377,6 +394,25 @@ def refuse_ties(estimator: str, tied: int) -> None:
     )
 
 
-def check_k(k: int) -> None:
-    if k < 1:
-        raise ValueError(f"k is {k}; allowed: 1 or more")
+def vote_tables(votes, preference) -> np.ndarray:
+    """Counts of each rule's vote with the preference, int64 (n_rules, 3, 3), order -1, 0, +1.
+
+    Parameters
+    ----------
+    votes
+        -1, 0 or +1, (n_pairs, n_rules).
+    preference
+        -1, 0 or +1, (n_pairs,).
+
+    Returns
+    -------
+    Counts. Those of blocks of pairs add up to those of all pairs, so `table_information` of the
+    sum is the estimate from all of them.
+
+    Raises
+    ------
+    ValueError
+        For shapes that do not fit, and for other values, by row and rule.
+    """
+    planes, n = vote_planes("votes", votes)
+    return kernel.class_tables(planes, preference_planes(preference, n), n)

@@ -12,11 +12,12 @@ import numpy as np
 import polars as pl
 from scipy.stats import norm
 
+from rulekit.criteria import discriminant, largest
+from rulekit.kernels import selection
 from rulekit.kernels import theory as kernel
 from rulekit.scores import Scores
-from rulekit.select import select
+from rulekit.variables import check_count, unit_size
 
-_NATS = {"bits": np.log(2.0), "nats": 1.0}
 REGIMES = ("equal", "sparse", "unequal_noise", "shared_noise", "reversed")
 
 
@@ -84,11 +85,20 @@ def gaussian_log_odds(delta, mu, cov, subset=None) -> np.ndarray:
         Discrepancies, (n_pairs, n_rules).
     mu, cov, subset
         As `gaussian_accuracy`; only the subset's columns of δ are looked at.
+
+    Returns
+    -------
+    Log-odds in nats, (n_pairs,).
+
+    Raises
+    ------
+    ValueError
+        As `gaussian_accuracy`; for a δ of another shape, or one that is not finite in a column
+        that is looked at.
     """
+    n_rules = np.size(mu)
     mu, cov, chosen = _model(mu, cov, subset)
-    delta = np.asarray(delta, dtype=np.float64)
-    if delta.ndim != 2 or delta.shape[1] <= chosen.max():
-        raise ValueError(f"delta has shape {delta.shape}; allowed: (n_pairs, n_rules)")
+    delta = _discrepancies(delta, n_rules, chosen)
     return 2 * delta[:, chosen] @ np.linalg.solve(cov, mu)
 
 
@@ -107,6 +117,15 @@ def gaussian_information(
     unit
         ``bits`` or ``nats``.
 
+    Returns
+    -------
+    The information in the unit, ≥ 0.
+
+    Raises
+    ------
+    ValueError
+        As `gaussian_accuracy`; for a prior out of range or an unknown unit.
+
     Notes
     -----
     Standardised, the score is N(Yd, 1) with d = w'μ / √(w'Σw). The trapezoidal rule on an
@@ -114,15 +133,14 @@ def gaussian_information(
     1e-12 nats. The information of the sign alone, the label, is
     `vote_information([gaussian_accuracy(...)], prior)`.
     """
-    if unit not in _NATS:
-        raise ValueError(f"unknown unit {unit!r}; allowed: {', '.join(_NATS)}")
+    nats = unit_size(unit)
     if not 0 <= prior <= 1:
         raise ValueError(f"prior is {prior}; allowed: 0 to 1")
     d = abs(_separation(mu, cov, weights, subset))
     step = 0.02 / max(1.0, d)
     z = np.arange(-(d + 12), d + 12, step)
     a, b = step * norm.pdf(z - d), step * norm.pdf(z + d)
-    return kernel.information(a, b, (a + b) * np.tanh(z * d), float(prior)) / _NATS[unit]
+    return kernel.information(a, b, (a + b) * np.tanh(z * d), float(prior)) / nats
 
 
 def best_gaussian_subset(mu, cov, k: int) -> np.ndarray:
@@ -135,26 +153,22 @@ def best_gaussian_subset(mu, cov, k: int) -> np.ndarray:
     k
         1 to n_rules.
 
+    Returns
+    -------
+    Positions, int64 (k,), ascending.
+
+    Raises
+    ------
+    ValueError
+        As `gaussian_accuracy`, and for a k out of range.
+
     Notes
     -----
     Exact for independent rules, where it takes the largest |μ_j| / σ_j; otherwise forward
     selection. Ties go to the lowest position.
     """
-    mu, cov, chosen = _model(mu, cov, None)
-    if not 1 <= k <= len(mu):
-        raise ValueError(f"k is {k!r}; allowed: 1 to {len(mu)}, the number of rules")
-    picked: list[int] = []
-    left_mu, left_cov = mu.copy(), cov.copy()  # given the rules picked so far
-    for _ in range(k):
-        spread = np.diag(left_cov).copy()
-        free = ~np.isin(chosen, picked) & (spread > 1e-12 * np.diag(cov))
-        gain = np.where(free, left_mu**2 / np.where(free, spread, 1.0), -1.0)
-        j = int(np.argmax(gain >= gain.max() * (1 - 1e-9)))
-        picked.append(j)
-        slope = left_cov[:, j] / left_cov[j, j]
-        left_mu = left_mu - slope * left_mu[j]
-        left_cov = left_cov - np.outer(slope, left_cov[j])
-    return np.sort(np.array(picked))
+    mu, cov, _ = _model(mu, cov, None)
+    return np.sort(discriminant(mu, cov, check_count("k", k, len(mu))))
 
 
 def regime(name: str, n_rules: int = 100) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -178,7 +192,7 @@ def regime(name: str, n_rules: int = 100) -> tuple[np.ndarray, np.ndarray, np.nd
     """
     if name not in REGIMES:
         raise ValueError(f"unknown regime {name!r}; allowed: {', '.join(REGIMES)}")
-    if n_rules < 20:
+    if check_count("n_rules", n_rules) < 20:
         raise ValueError(f"n_rules is {n_rules}; allowed: 20 or more")
     position = np.arange(n_rules) / n_rules
     mu, spread, shared = np.full(n_rules, 0.3), np.ones(n_rules), np.zeros(n_rules)
@@ -217,8 +231,7 @@ def simulate(name: str, n_pairs: int = 20_000, n_rules: int = 100, seed: int = 0
     fewer than one in 10^14, is clipped.
     """
     mu, spread, shared = regime(name, n_rules)
-    if n_pairs < 1:
-        raise ValueError(f"n_pairs is {n_pairs}; allowed: 1 or more")
+    check_count("n_pairs", n_pairs)
     rng = np.random.default_rng(seed)
     y = rng.choice(np.array([-1, 1], dtype=np.int8), n_pairs)
     noise = rng.standard_normal((n_pairs, n_rules))
@@ -243,15 +256,28 @@ def log_odds_selection(delta, mu, cov, k: int = 5) -> np.ndarray:
     k
         1 to n_rules.
 
+    Returns
+    -------
+    Positions, int32 (n_pairs, k), the largest evidence first.
+
+    Raises
+    ------
+    ValueError
+        For shapes that do not fit, a k out of range, values that are not finite, or a variance
+        that is not positive.
+
     Notes
     -----
     2 μ_j δ_j / σ_j² is rule j's own log-odds. Summing it over the chosen rules is the posterior
     log-odds when rules are independent. Ties go to the lowest position.
     """
-    evidence = np.abs(np.asarray(delta) * (np.asarray(mu) / np.diag(cov)))
-    if not 1 <= k <= evidence.shape[1]:
-        raise ValueError(f"k is {k!r}; allowed: 1 to {evidence.shape[1]}, the number of rules")
-    return np.argsort(-evidence, axis=1, kind="stable")[:, :k].astype(np.int32)
+    mu, cov = _moments(mu, cov)
+    variance = np.diag(cov)
+    if not (variance > 0).all():
+        raise ValueError(f"cov of rule {int(variance.argmin())} is {variance.min()}; allowed: > 0")
+    k = check_count("k", k, len(mu))
+    delta = _discrepancies(delta, len(mu), np.arange(len(mu)))
+    return largest(np.abs(delta * (mu / variance)), k).astype(np.int32)
 
 
 def regime_table(
@@ -274,16 +300,18 @@ def regime_table(
     weights on all. Accuracies on the simulated pairs, so with a standard error of at most
     0.5 / √n_pairs.
     """
-    rows = []
+    k, rows = check_count("k", k, n_rules), []
     for name in REGIMES:
         s = simulate(name, n_pairs, n_rules, seed)
         delta = s.scores.discrepancy.astype(np.float64)
         evidence = delta * (s.mu / np.diag(s.cov))
+        chance = selection.top_k(selection.RANDOM, s.scores.a, s.scores.b, None, k, seed)
+        loud = selection.top_k(selection.DISCREPANCY, s.scores.a, s.scores.b, None, k)
         fixed = best_gaussian_subset(s.mu, s.cov, k)
         margins = {
             "all": delta.sum(axis=1),
-            "random": _chosen_sum(delta, select(s.scores, k, "random", seed=seed).indices),
-            "max_discrepancy": _chosen_sum(delta, select(s.scores, k).indices),
+            "random": _chosen_sum(delta, chance),
+            "max_discrepancy": _chosen_sum(delta, loud),
             "log_odds": _chosen_sum(evidence, log_odds_selection(delta, s.mu, s.cov, k)),
             "best_fixed": gaussian_log_odds(delta, s.mu, s.cov, fixed),
             "optimal": gaussian_log_odds(delta, s.mu, s.cov),
@@ -308,8 +336,22 @@ def _separation(mu, cov, weights, subset) -> float:
     return float(w @ mu / np.sqrt(spread)) if spread > 0 else 0.0
 
 
-def _model(mu, cov, subset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean, covariance and positions of the subset, checked."""
+def _discrepancies(delta, n_rules: int, chosen: np.ndarray) -> np.ndarray:
+    """δ as float64 (n_pairs, n_rules), finite in the columns that are looked at."""
+    delta = np.asarray(delta, dtype=np.float64)
+    if delta.ndim != 2 or delta.shape[1] != n_rules:
+        raise ValueError(f"delta has shape {delta.shape}; allowed: (n_pairs, {n_rules})")
+    bad = np.argwhere(~np.isfinite(delta[:, chosen]))
+    if len(bad):
+        row, rule = bad[0, 0], chosen[bad[0, 1]]
+        raise ValueError(
+            f"delta, row {row}, rule {rule} is {delta[row, rule]}; allowed: finite numbers"
+        )
+    return delta
+
+
+def _moments(mu, cov) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and covariance, checked."""
     mu, cov = np.asarray(mu, dtype=np.float64), np.asarray(cov, dtype=np.float64)
     if mu.ndim != 1 or cov.shape != (len(mu), len(mu)) or len(mu) == 0:
         raise ValueError(
@@ -318,6 +360,12 @@ def _model(mu, cov, subset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         )
     if not (np.isfinite(mu).all() and np.isfinite(cov).all() and np.allclose(cov, cov.T)):
         raise ValueError("mu and cov: allowed: finite numbers, cov symmetric")
+    return mu, cov
+
+
+def _model(mu, cov, subset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean, covariance and positions of the subset, checked."""
+    mu, cov = _moments(mu, cov)
     chosen = np.arange(len(mu)) if subset is None else np.asarray(subset)
     if chosen.ndim != 1 or not np.issubdtype(chosen.dtype, np.integer) or len(chosen) == 0:
         raise ValueError(f"subset has shape {chosen.shape}; allowed: integers (k,), not empty")

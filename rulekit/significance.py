@@ -1,7 +1,9 @@
 """Intervals and p-values of information estimates: bootstrap, permutation, false discovery rate.
 
-Votes or discrepancies (n_pairs, n_rules) with a preference come in; intervals, p-values and one
-table a rule set go out. Every draw has its own seeded generator, so thread counts change nothing.
+Votes or discrepancies (n_pairs, n_rules), or one variable, with a preference come in; intervals,
+p-values and one table a rule set go out, on the fast paths that these have; any other estimate is
+resampled by `rulekit.resampling`. Every draw has its own seeded generator, so thread counts
+change nothing.
 """
 
 from __future__ import annotations
@@ -9,8 +11,10 @@ from __future__ import annotations
 import numpy as np
 
 from rulekit import estimators as est
+from rulekit import variables as var
 from rulekit.kernels import votes as kernel
 from rulekit.kernels.selection import RESOLUTION, in_chunks
+from rulekit.resampling import half_scale, interval, p_value, percentiles, tail
 
 
 def bootstrap_interval(
@@ -41,8 +45,20 @@ def bootstrap_interval(
     seed
         Rule j draws from ``default_rng([seed, j])``.
 
+    Returns
+    -------
+    Lower and upper end of each, in the unit.
+
+    Raises
+    ------
+    ValueError
+        As for `rulekit.information.mutual_information`; for n or level out of range; for fewer
+        than 4 rows of a continuous variable.
+
     Notes
     -----
+    Two continuous variables, (n_pairs,) each, and everything else that is estimated, have their
+    intervals from `interval`.
     Discrete: percentiles of the estimate over multinomial resamples of the contingency table.
     Continuous: resampling with replacement makes ties that a neighbour estimate takes for atoms,
     so the estimate's error is taken from samples of half the pairs without replacement, whose
@@ -58,33 +74,28 @@ def bootstrap_interval(
     D. Politis and J. Romano, "Large sample confidence regions based on subsamples under minimal
     assumptions", Annals of Statistics 22 (1994).
     """
-    if n < 1 or not 0 < level < 1:
-        raise ValueError(f"n is {n}, level {level}; allowed: 1 or more, and between 0 and 1")
-    x = np.asarray(x)
-    sides = 50 - 50 * level, 50 + 50 * level
+    x = np.asanyarray(x)
+    sides = percentiles(n, level)
     if x.ndim == 1:
-        x, y = est.checked("x", x), est.checked("y", y, len(x))
-        if estimator in est.DISCRETE or (estimator == "auto" and est.is_discrete(x)):
-            table, _ = est.counted([est.codes(x), est.codes(y)], None)
-            return _table_intervals(table[None], estimator, unit, n, sides, seed)[0]
-        return _half_samples(x[:, None], y, estimator, unit, n, sides, seed, k)[0]
+        return _interval_of_one(x, y, estimator, unit, n, level, seed, k)
     if _are_votes(x, estimator):
-        tables = _vote_tables(x, y).astype(np.float64)
+        tables = est.vote_tables(x, y).astype(np.float64)
         return _table_intervals(tables, estimator, unit, n, sides, seed)
     return _half_samples(*_continuous(x, y), estimator, unit, n, sides, seed, k)
 
 
 def permutation_test(
     votes, y, n: int = 1000, seed: int = 0, family_wise: bool = False, k: int = 3
-) -> np.ndarray:
+) -> np.ndarray | float:
     """P-value of each rule: how often chance alone would show as much information, (n_rules,).
 
     Parameters
     ----------
     votes
-        -1, 0 and +1, or continuous discrepancies, (n_pairs, n_rules).
+        -1, 0 and +1, or continuous discrepancies, (n_pairs, n_rules); or one variable of any
+        kind, (n_pairs,), which has one p-value, a float.
     y
-        Discrete, (n_pairs,); for votes -1, 0 and +1.
+        Discrete, (n_pairs,); for votes -1, 0 and +1; beside one variable of any kind.
     n
         Number of permutations, where the p-value is not exact; the least p is then 1 / (n + 1).
     seed
@@ -95,6 +106,15 @@ def permutation_test(
         keeps the chance of one false finding or more below p.
     k
         Neighbours, for discrepancies.
+
+    Returns
+    -------
+    p, in [0, 1]: exact ones may be below every float.
+
+    Raises
+    ------
+    ValueError
+        For shapes that do not fit, missing values, or n below 1.
 
     Notes
     -----
@@ -108,18 +128,19 @@ def permutation_test(
     ----------
     P. Westfall and S. Young, "Resampling-based multiple testing" (1993), for ``family_wise``.
     """
-    if n < 1:
-        raise ValueError(f"n is {n}; allowed: 1 or more")
-    votes = np.asarray(votes)
+    var.check_count("n", n)
+    votes = np.asanyarray(votes)
+    if votes.ndim == 1:
+        return _test_of_one(votes, y, n, seed, k)
     if not _are_votes(votes, "auto"):
         found, null = _discrepancy_null(*_continuous(votes, y), n, seed, k)
     elif family_wise:
         found, null = _shuffled_null(votes, y, n, seed)
     else:
-        return _table_tests(_vote_tables(votes, y), n, seed)
+        return _table_tests(est.vote_tables(votes, y), n, seed)
     if family_wise:
         null = null.max(axis=1, keepdims=True)
-    return (1 + (null >= found - 1e-12).sum(axis=0)) / (1 + n)
+    return tail(found, null)
 
 
 def benjamini_hochberg(p) -> np.ndarray:
@@ -136,7 +157,7 @@ def benjamini_hochberg(p) -> np.ndarray:
     """
     from scipy.stats import false_discovery_control
 
-    p = est.checked("p", p).astype(np.float64)
+    p = var.checked("p", p).astype(np.float64)
     if p.min() < 0 or p.max() > 1:
         raise ValueError("p: allowed: 0 to 1")
     return false_discovery_control(p)
@@ -174,9 +195,9 @@ def rule_information(
     """
     import polars as pl
 
-    votes = np.asarray(votes)
+    votes = np.asanyarray(votes)
     if _are_votes(votes, estimator):
-        tables = _vote_tables(votes, y).astype(np.float64)
+        tables = est.vote_tables(votes, y).astype(np.float64)
         estimates = est.table_information(tables, estimator, unit)
     else:
         votes, y = _continuous(votes, y)
@@ -186,14 +207,14 @@ def rule_information(
     rule_ids = list(range(len(estimates))) if rule_ids is None else list(rule_ids)
     if len(rule_ids) != len(estimates):
         raise ValueError(f"rule_ids: {len(rule_ids)} ids; allowed: {len(estimates)}")
-    interval = bootstrap_interval(votes, y, estimator, unit, n, level, seed, k)
+    ends = bootstrap_interval(votes, y, estimator, unit, n, level, seed, k)
     p = permutation_test(votes, y, n, seed, k=k)
     return pl.DataFrame(
         {
             "rule": rule_ids,
             "estimate": estimates,
-            "low": interval[:, 0],
-            "high": interval[:, 1],
+            "low": ends[:, 0],
+            "high": ends[:, 1],
             "p": p,
             "q": benjamini_hochberg(p),
         }
@@ -205,22 +226,49 @@ def _are_votes(x: np.ndarray, estimator: str) -> bool:
     est.check_estimator(estimator, (*est.DISCRETE, "mixed", "ross"))
     if estimator != "auto":
         return estimator in est.DISCRETE
-    return bool(((x == 0) | (x == 1) | (x == -1)).all())
+    values = np.asarray(x)
+    return bool(((values == 0) | (values == 1) | (values == -1)).all())
 
 
-def _vote_tables(votes, preference) -> np.ndarray:
-    planes, n = est.vote_planes("votes", votes)
-    return kernel.class_tables(planes, est.preference_planes(preference, n), n)
+def _interval_of_one(x, y, estimator, unit, n, level, seed, k) -> np.ndarray:
+    x = var.checked("x", x)
+    y = var.checked("y", y, len(x))
+    estimator, discrete = est.settled(x, y, estimator)
+    sides = percentiles(n, level)
+    if estimator in est.DISCRETE:
+        table, _ = est.counted([var.codes(x), var.codes(y)], None)
+        return _table_intervals(table[None], estimator, unit, n, sides, seed)[0]
+    if estimator != "ksg" and discrete[1] and x.dtype.kind in "biuf":
+        return _half_samples(x[:, None], y, estimator, unit, n, sides, seed, k)[0]
+    options = {"estimator": estimator, "unit": unit, "k": k, "discrete": discrete}
+    return interval(est.mutual, x, y, n=n, level=level, seed=seed, **options)
+
+
+def _test_of_one(x, y, n, seed, k) -> float:
+    x = var.checked("x", x)
+    y = var.checked("y", y, len(x))
+    estimator, discrete = est.settled(x, y, "auto")
+    if estimator in est.DISCRETE:
+        table, _ = est.counted([var.codes(x), var.codes(y)], None)
+        return float(_table_tests(table[None].astype(np.int64), n, seed)[0])
+    if discrete[1]:
+        found, null = _discrepancy_null(x[:, None], y, n, seed, k)
+        return float(tail(found, null)[0])
+    return p_value(est.mutual, x, y, n=n, seed=seed, k=k, discrete=discrete)
 
 
 def _continuous(x: np.ndarray, y) -> tuple[np.ndarray, np.ndarray]:
+    missing = var.first_missing(x) if np.ma.isMaskedArray(x) else None
     if x.ndim != 2 or 0 in x.shape:
         raise ValueError(f"votes have shape {x.shape}; allowed: (n_pairs, n_rules), not empty")
+    if missing is not None:
+        (row, rule), what = missing
+        raise ValueError(f"votes, row {row}, rule {rule} is {what}; allowed: finite values")
     if not np.isfinite(x).all():
         row, rule = np.argwhere(~np.isfinite(x))[0]
         raise ValueError(f"votes, row {row}, rule {rule} is {x[row, rule]}; allowed: finite values")
-    y = est.checked("y", y, len(x))
-    if not est.is_discrete(y):
+    y = var.checked("y", y, len(x))
+    if not var.is_whole(y):
         raise ValueError("y is continuous; allowed: discrete values")
     return x, y
 
@@ -239,15 +287,14 @@ def _table_intervals(tables, estimator, unit, n, sides, seed) -> np.ndarray:
 
 
 def _half_samples(x, y, estimator, unit, n, sides, seed, k) -> np.ndarray:
-    size = est.unit_size(unit)
+    size = var.unit_size(unit)
     estimates = est.class_information(x, y, estimator, unit, k)
-    labels = est.codes(y)
+    labels = var.codes(y)
     rows, m = x.shape
     if rows < 4:
         raise ValueError(f"{rows} rows; allowed: 4 or more for an interval")
     half = rows // 2
-    # Var(half - whole) = (1/half - 1/rows) sd², and the whole's own is sd²/rows.
-    scale = np.sqrt(half / (rows - half))
+    scale = half_scale(rows)
     out = np.empty((m, 2))
 
     def run(start: int, stop: int) -> None:
@@ -270,7 +317,7 @@ def _half_samples(x, y, estimator, unit, n, sides, seed, k) -> np.ndarray:
 
 def _discrepancy_null(x, y, n, seed, k) -> tuple[np.ndarray, np.ndarray]:
     """Observed information, (n_rules,), and that under each permutation of y, (n, n_rules), nats."""
-    labels = est.codes(y)
+    labels = var.codes(y)
     rows, m = x.shape
     found, null = np.empty(m), np.empty((n, m))
 
@@ -289,10 +336,10 @@ def _discrepancy_null(x, y, n, seed, k) -> tuple[np.ndarray, np.ndarray]:
 
 def _shuffled_null(votes, y, n, seed) -> tuple[np.ndarray, np.ndarray]:
     """As `_discrepancy_null` for votes: plug-in information from tables with a shuffled y."""
-    planes, rows = est.vote_planes("votes", votes)
-    side = est.preference_planes(y, rows)
+    planes, rows = var.vote_planes("votes", votes)
+    side = var.preference_planes(y, rows)
     y = np.asarray(y).astype(np.int8)
-    plogp = _plogp(rows)
+    plogp = _plogp_table(rows)
     tables = kernel.class_tables(planes, side, rows)
     # The margins stay: Σ c log c over the cells, less a constant of each rule, is n I.
     margins = plogp[tables.sum(axis=1)].sum(axis=1) + plogp[tables.sum(axis=2)].sum(axis=1)
@@ -316,7 +363,7 @@ def _table_tests(tables: np.ndarray, n: int, seed: int) -> np.ndarray:
     from scipy.special import gammaln
 
     total = int(tables[0].sum())
-    plogp, p = _plogp(total), np.ones(len(tables))
+    plogp, p = _plogp_table(total), np.ones(len(tables))
     rows, columns = (tables.sum(axis=2) > 0).sum(axis=1), (tables.sum(axis=1) > 0).sum(axis=1)
     small = np.flatnonzero((rows == 2) & (columns == 2))
     if len(small):
@@ -346,6 +393,6 @@ def _tables_under_shuffles(table: np.ndarray, n: int, rng) -> np.ndarray:
     return draws
 
 
-def _plogp(n: int) -> np.ndarray:
-    counts = np.arange(n + 1, dtype=np.float64)
-    return counts * np.log(np.maximum(counts, 1.0))
+def _plogp_table(n: int) -> np.ndarray:
+    """c log c of every count that n rows can give, (n + 1,)."""
+    return est.plogp(np.arange(n + 1, dtype=np.float64))

@@ -1,5 +1,6 @@
 """Plain, slow twins of the kernels, for anyone to read."""
 
+from decimal import Decimal, localcontext
 from itertools import product
 from math import fsum, log2, prod
 
@@ -36,6 +37,22 @@ def votes_and_labels(
         return fsum(j * (log2(j) - log2(both) - log2(q)) for j, both, q in cells)
 
     return information(patterns), information(pooled), fsum(hits)
+
+
+def exact_votes(accuracy: list[float], prior: float) -> Decimal:
+    """I(votes; Y) in nats to fifty digits, pattern by pattern, of exactly these floats."""
+    with localcontext(prec=60):
+        y, total = (1 - Decimal(prior), Decimal(prior)), Decimal(0)
+        given = [(Decimal(1), Decimal(1))]  # of each pattern: P(votes | -1), P(votes | +1)
+        for p in map(Decimal, accuracy):
+            q = 1 - p
+            given = [pair for b, a in given for pair in ((b * q, a * p), (b * p, a * q))]
+        for pattern in given:
+            both = sum(g * w for g, w in zip(pattern, y, strict=True))
+            for g, w in zip(pattern, y, strict=True):
+                if g * w > 0:
+                    total += g * w * (g / both).ln()
+        return total
 
 
 def information(x, y) -> float:

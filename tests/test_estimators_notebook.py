@@ -48,6 +48,9 @@ def test_intervals_hold_away_from_zero_and_chance_keeps_to_its_level(found):
         away = "50%" not in row["case"] and "shift 0.0" not in row["case"]
         if away and row["estimator"] == "miller_madow":
             assert row["covers"] > 0.78  # .92 less four standard errors of 40 data sets, and some
+    assert len(found["any_estimate"]) == 4
+    for row in found["any_estimate"]:
+        assert row["covers"] > 0.78
     for row in found["uniform"]:
         assert row["largest excess over α"] < row["1 % limit of that"]
     for row in found["false_discoveries"]:

@@ -1,6 +1,7 @@
 """Theory: enumeration against a plain twin, bounds that hold, theorems, and where they end."""
 
 import math
+from decimal import Decimal
 from itertools import combinations
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 import rulekit as rk
 from rulekit import theory
-from tests.oracles import votes_and_labels
+from tests.oracles import exact_votes, votes_and_labels
 
 accuracies = st.lists(st.floats(0, 1), min_size=1, max_size=9)
 priors = st.floats(0, 1)
@@ -49,6 +50,32 @@ def test_the_lattice_keeps_its_stated_error(p, prior, seed):
         for name in ("accuracy", "information"):
             one, other = getattr(exact, name), getattr(found, name)
             assert abs(one - other) <= one.error + other.error
+
+
+@pytest.mark.parametrize("method", ["lattice", "enumerate"])
+@pytest.mark.parametrize("prior", [0.5, 0.1])
+@pytest.mark.parametrize("width", [0.49, 0.2, 1e-2, 1e-4, 1e-6, 1e-9, 1e-12])
+def test_the_stated_error_is_a_bound_to_fifty_digits(width, prior, method):
+    """No slack: fractions of one unit in the last place count, whatever the tolerance."""
+    rng = np.random.default_rng(6)
+    for k in (1, 1, 2, 3, 5, 8):
+        signs = rng.choice([-1, 1], k)
+        for offset in (width * signs, width * rng.uniform(-1, 1, k)):
+            p = (0.5 + offset).tolist()
+            exact = exact_votes(p, prior)
+            for tolerance in (1e-3, 1e-5, 1e-7):
+                found = theory.vote_information(p, prior, "nats", method, tolerance)
+                assert abs(Decimal(float(found)) - exact) <= Decimal(found.error)
+                assert Decimal(found.low) <= exact <= Decimal(found.high)
+
+
+@pytest.mark.parametrize("p", [[1e-17, 0.3], [1e-300, 0.6, 0.9], [1 - 2.0**-53, 0.55, 0.5]])
+def test_the_stated_error_is_a_bound_where_a_vote_is_all_but_sure(p):
+    for prior in (0.5, 1e-6):
+        exact = exact_votes(p, prior)
+        for method in ("lattice", "enumerate"):
+            found = theory.vote_information(p, prior, "nats", method)
+            assert abs(Decimal(float(found)) - exact) <= Decimal(found.error)
 
 
 def test_the_lattice_keeps_its_stated_error_at_twenty_rules():
@@ -305,6 +332,36 @@ def test_the_best_fixed_rules_of_independent_noise_are_those_of_largest_signal_t
     assert set(found) == set(np.argsort(-np.abs(mu / spread))[:4])
 
 
+def test_the_greedy_gaussian_subset_of_two_starts_from_the_best_rule_and_cannot_be_improved():
+    """Against brute force: every first rule, and every partner of it."""
+    rng = np.random.default_rng(7)
+    for _ in range(20):
+        root = rng.normal(size=(6, 6))
+        mu, cov = rng.normal(size=6), root @ root.T + np.eye(6) / 2
+        values = {
+            s: theory.gaussian_accuracy(mu, cov, subset=s)
+            for size in (1, 2)
+            for s in combinations(range(6), size)
+        }
+        first = max((s for s in values if len(s) == 1), key=values.get)
+        pairs = [s for s in values if len(s) == 2 and set(first) < set(s)]
+        assert tuple(theory.best_gaussian_subset(mu, cov, 1)) == first
+        assert tuple(theory.best_gaussian_subset(mu, cov, 2)) == max(pairs, key=values.get)
+
+
+def test_log_odds_selection_takes_the_largest_evidence_one_pair_after_the_other():
+    rng = np.random.default_rng(8)
+    delta, mu, variance = rng.normal(size=(40, 7)), rng.normal(size=7), rng.uniform(0.2, 3, 7)
+    found = theory.log_odds_selection(delta, mu, np.diag(variance), 3)
+    for row, chosen in zip(delta, found, strict=True):
+        evidence = [abs(m * d) / v for m, d, v in zip(mu, row, variance, strict=True)]
+        assert chosen.tolist() == sorted(range(7), key=lambda j, e=evidence: -e[j])[:3]
+    assert found.dtype == np.int32
+
+
+ROW = np.ones((1, 2))
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -322,6 +379,30 @@ def test_the_best_fixed_rules_of_independent_noise_are_those_of_largest_signal_t
         (lambda: theory.gaussian_accuracy([1, 1], np.ones((2, 2))), "not positive definite"),
         (lambda: theory.gaussian_accuracy([1.0], np.eye(2)), "mu and cov have shapes"),
         (lambda: theory.gaussian_accuracy([1, 1], np.eye(2), subset=[2]), "allowed: distinct"),
+        (lambda: theory.best_subset([0.6, 0.7], 1.5), "k is 1.5; allowed: 1 to 2"),
+        (lambda: theory.best_gaussian_subset([1, 1], np.eye(2), 1.5), "k is 1.5; allowed: 1 to 2"),
+        (lambda: theory.best_gaussian_subset([1, 1], np.eye(2), "2"), "k is '2'; allowed: 1 to 2"),
+        (lambda: theory.best_gaussian_subset([1, 1], np.eye(2), 3), "k is 3; allowed: 1 to 2"),
+        (lambda: theory.log_odds_selection(ROW, [1, 1], np.eye(2), 1.5), "k is 1.5; allowed"),
+        (lambda: theory.log_odds_selection(ROW, [1, 1], np.eye(2), True), "k is True; allowed"),
+        (lambda: theory.log_odds_selection(ROW, [1, 1], np.eye(2), "2"), "k is '2'; allowed"),
+        (
+            lambda: theory.log_odds_selection(ROW * np.nan, [1, 1], np.eye(2), 1),
+            "delta, row 0, rule",
+        ),
+        (
+            lambda: theory.log_odds_selection(ROW[:, :1], [1, 1], np.eye(2), 1),
+            "allowed: (n_pairs, 2)",
+        ),
+        (
+            lambda: theory.log_odds_selection(ROW, [1, 1], np.diag([1, 0]), 1),
+            "cov of rule 1 is 0.0",
+        ),
+        (lambda: theory.log_odds_selection(ROW, [1, np.nan], np.eye(2), 1), "allowed: finite"),
+        (lambda: theory.gaussian_log_odds(ROW * np.nan, [1, 1], np.eye(2)), "row 0, rule 0 is nan"),
+        (lambda: theory.gaussian_log_odds(ROW[:, :1], [1, 1], np.eye(2)), "allowed: (n_pairs, 2)"),
+        (lambda: theory.gaussian_information([1, 1], np.eye(2), unit="dB"), "unknown unit 'dB'"),
+        (lambda: theory.simulate("equal", n_pairs=1.5), "n_pairs is 1.5; allowed: 1 or more"),
         (lambda: theory.simulate("loud"), "unknown regime 'loud'; allowed: equal, sparse"),
         (lambda: theory.simulate("equal", n_rules=5), "n_rules is 5; allowed: 20 or more"),
         (lambda: theory.joint_information([[0]], [[0.4, 0.4]]), "with sum 1"),

@@ -79,13 +79,20 @@ def margins(a: np.ndarray, b: np.ndarray, indices: np.ndarray) -> np.ndarray:
     return out
 
 
+def cores() -> int:
+    """Cores that this process may use; all of the machine where the system cannot tell."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def in_chunks(run, n_rows: int, n_columns: int, threads: int | None) -> None:
     """Call ``run(start, stop)`` over slices of the rows, on threads when the work is worth it.
 
     The kernels release the GIL, so plain threads do; unlike a parallel Numba region they spin at
     no barrier, compile in half the time and survive a fork.
     """
-    threads = threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    threads = cores() if threads is None else threads
     if threads == 1 or n_rows * n_columns < _SERIAL_CELLS:
         run(0, n_rows)
         return

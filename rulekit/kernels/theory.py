@@ -42,10 +42,16 @@ def divergence(a, b, d, prior):
 
 @njit(nogil=True, cache=True)
 def information(a, b, d, prior):
-    """I(outcome; Y) in nats from a, b and d = a - b of each outcome, (n,) each."""
-    total = 0.0
+    """I(outcome; Y) in nats from a, b and d = a - b of each outcome, (n,) each.
+
+    Kahan's sum: the rounding error does not grow with the number of outcomes.
+    """
+    total, lost = 0.0, 0.0
     for i in range(len(a)):
-        total += divergence(a[i], b[i], d[i], prior)
+        term = divergence(a[i], b[i], d[i], prior) - lost
+        grown = total + term
+        lost = (grown - total) - term
+        total = grown
     return total
 
 
@@ -107,8 +113,8 @@ def enumerated_label(one, two, bias, tie):
 def log_odds_lattice(low, share, error_low, error_high):
     """Distribution of the log-odds given Y = +1 on a lattice, (2R + 1,), centre R at zero.
 
-    Vote j has log-odds ±low[j] steps with probability share[j], ±(low[j] + 1) steps otherwise,
-    and errs with probability error_low[j] or error_high[j].
+    Vote j has log-odds ±(low[j] + 1) steps with probability share[j], ±low[j] steps otherwise,
+    and errs with probability error_high[j] or error_low[j].
     """
     reach = 0
     for j in range(len(low)):
@@ -118,8 +124,8 @@ def log_odds_lattice(low, share, error_low, error_high):
     width = 0
     for j in range(len(low)):
         step = low[j]
-        a0, b0 = share[j] * (1 - error_low[j]), share[j] * error_low[j]
-        a1, b1 = (1 - share[j]) * (1 - error_high[j]), (1 - share[j]) * error_high[j]
+        a0, b0 = (1 - share[j]) * (1 - error_low[j]), (1 - share[j]) * error_low[j]
+        a1, b1 = share[j] * (1 - error_high[j]), share[j] * error_high[j]
         start, stop = reach - width, reach + width + 1
         width += step + 1
         after[reach - width : reach + width + 1] = 0.0
