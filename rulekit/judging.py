@@ -6,7 +6,7 @@ Judges and labelled data come in, frames with intervals go out; notebook 10 show
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import polars as pl
@@ -29,36 +29,64 @@ from rulekit.sources import Labelled, second_reading
 
 
 def design_table(
-    designs: Sequence[str], train: Labelled, validation: Labelled, seed: int = 0
+    designs: Sequence[str],
+    train: Labelled,
+    validation: Labelled,
+    seed: int = 0,
+    rules_every: int = 1,
 ) -> pl.DataFrame:
     """Judge designs trained on the one set and compared on the other; first row the floor.
 
+    Parameters
+    ----------
+    designs
+        Names from `judges.designs.DESIGNS`.
+    train, validation
+        Annotated responses under the same rules.
+    seed
+        Of training and of the intervals.
+    rules_every
+        Train and compare on every so manieth rule only: designs with a pass a rating are slow.
+
     Returns
     -------
-    One row a design: log_loss in nats after calibration on the same validation set (three
-    numbers a design), relevant_auc and satisfied_auc as `evaluate.judge_metrics` has them, and the
-    seconds that training and that rating the validation responses took.
+    One row a design: ``log_loss`` in nats after calibration on the same validation set (four
+    numbers a design), ``relevant_auc`` and ``satisfied_auc`` as `evaluate.judge_metrics` has them,
+    each with a 95 % bootstrap interval over prompts (``…_low``, ``…_high``), and the seconds that
+    training and that rating the validation responses took.
+
+    Raises
+    ------
+    ValueError
+        For an unknown design, or a `rules_every` below 1.
     """
     from rulekit.judges.encoder import EncoderJudge
 
-    counts = np.stack([(train.scores == v).sum(axis=0) for v in (-1, 0, 1)], axis=1) + 0.5
-    prior = counts / counts.sum(axis=1, keepdims=True)
-    names = ("log_loss", "relevant_auc", "satisfied_auc")
+    if rules_every < 1:
+        raise ValueError(f"rules_every is {rules_every}; allowed: 1 or more")
+    train, validation = (_every(data, rules_every) for data in (train, validation))
+    shown = [n + end for n in ("log_loss", "relevant_auc", "satisfied_auc")
+             for end in ("", "_low", "_high")]  # fmt: skip
     rows = []
     for design in designs:
         start = time.perf_counter()
         judge = EncoderJudge.train(train, validation, design, seed)
         trained = time.perf_counter()
-        p = judge.rate(validation.prompts, validation.responses, validation.rules)
-        found = judge_metrics(p, validation.scores, prior)
+        found = judge_report(judge, validation, train, seed)
+        rated = time.perf_counter()
         if not rows:
-            rows.append(
-                {"design": "each rule's frequency", **{n: found[f"floor_{n}"] for n in names}}
-            )
-        rows.append({"design": design, **{n: found[n] for n in names},
-                     "training_seconds": trained - start,
-                     "rating_seconds": time.perf_counter() - trained})  # fmt: skip
+            floor = {n: found[f"floor_{n}"] for n in shown}
+            rows.append({"design": "each rule's frequency"} | floor)
+        rows.append({"design": design} | {n: found[n] for n in shown}
+                    | {"training_seconds": trained - start, "rating_seconds": rated - trained})  # fmt: skip
     return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def _every(data: Labelled, step: int) -> Labelled:
+    """The same responses under every `step`-th rule."""
+    chosen = range(0, len(data.rules), step)
+    rules = RuleSet(tuple(data.rules[j] for j in chosen))
+    return Labelled(data.prompts, data.responses, rules, data.scores[:, ::step])
 
 
 def distillation_report(
@@ -66,12 +94,19 @@ def distillation_report(
 ) -> tuple[dict, pl.DataFrame]:
     """What a judge learns from half of another's ratings, measured on the other half of the prompts.
 
+    Parameters
+    ----------
+    pairs, rules, scores
+        n_pairs pairs and the other judge's scores of them under n_rules rules.
+    seed
+        Of the halves, of training and of the intervals.
+
     Returns
     -------
     Figures, each with its interval: agreement of `judge_agreement` for the distilled judge and for
     the one that has not seen these ratings; label accuracy (sum of all rules) of teacher, distilled
     and undistilled judge against the known preference, and the paired difference of distilled and
-    teacher. Then the table of agreement by rule of the distilled judge.
+    teacher. Then the rows of `judge_agreement`, by rule, with ``judge`` distilled or undistilled.
     """
     from rulekit.judges.encoder import EncoderJudge
 
@@ -91,10 +126,12 @@ def distillation_report(
     figures["distilled_less_teacher"] = paired_difference(
         margin["distilled"], margin["teacher"], known, groups
     ).as_dict()
-    tables = {n: judge_agreement(s, teacher) for n, s in rated.items() if n != "teacher"}
-    for name, table in tables.items():
+    tables = []
+    for name in ("distilled", "undistilled"):
+        table = judge_agreement(rated[name], teacher, groups, seed)
         figures[f"{name}_agreement"] = table.row(-1, named=True)
-    return figures, tables["distilled"]
+        tables.append(table.select(pl.lit(name).alias("judge"), pl.all()))
+    return figures, pl.concat(tables)
 
 
 def cost_ratio(pairs: pl.DataFrame, rules: RuleSet, parameters: float = 8e9) -> dict[str, float]:
@@ -106,8 +143,14 @@ def cost_ratio(pairs: pl.DataFrame, rules: RuleSet, parameters: float = 8e9) -> 
 
     Parameters
     ----------
+    pairs, rules
+        What is rated.
     parameters
         Of the language model. Those of a hosted one are not known: 8e9 is a small one.
+
+    Returns
+    -------
+    ``judge_tokens`` and ``encoder_tokens`` that are read, and ``ratio`` of multiplications.
     """
     encoder = Encoder.load()
 
@@ -145,24 +188,40 @@ def judge_report(judge, data: Labelled, train: Labelled, seed: int = 0) -> dict:
     counts = np.stack([(train.scores == v).sum(axis=0) for v in (-1, 0, 1)], axis=1) + 0.5
     prior = counts / counts.sum(axis=1, keepdims=True)
     figures = judge_metrics(p, data.scores, prior)
-    _, prompt = np.unique(data.prompts, return_inverse=True)
-    members = [np.flatnonzero(prompt == g) for g in range(prompt.max() + 1)]
-    rng = np.random.default_rng(seed)
-    draws = []
-    for _ in range(200):
-        rows = np.concatenate([members[g] for g in rng.integers(len(members), size=len(members))])
-        draws.append(judge_metrics(p[rows], data.scores[rows], prior))
+    draws = [judge_metrics(p[rows], data.scores[rows], prior)
+             for rows in _resampled(data.prompts, seed)]  # fmt: skip
     for name in list(figures):
         low, high = np.quantile([d[name] for d in draws], (0.025, 0.975))
         figures |= {f"{name}_low": float(low), f"{name}_high": float(high)}
     for name, (probability, outcome) in judge_outcomes(p, data.scores).items():
         figures[f"{name}_calibration_error"] = calibration_error(probability, outcome)
-    return figures | {"n_responses": len(data.prompts), "n_prompts": len(members),
+    return figures | {"n_responses": len(data.prompts), "n_prompts": len(set(data.prompts)),
                       "n_rules": len(data.rules)}  # fmt: skip
 
 
+def _resampled(groups: Sequence, seed: int, resamples: int = 200) -> Iterator[np.ndarray]:
+    """Rows of bootstrap samples in which all rows of a group come together."""
+    _, group = np.unique(np.asarray(groups), return_inverse=True)
+    members = [np.flatnonzero(group == g) for g in range(group.max() + 1)]
+    rng = np.random.default_rng(seed)
+    for _ in range(resamples):
+        yield np.concatenate([members[g] for g in rng.integers(len(members), size=len(members))])
+
+
 def judge_outcomes(p: np.ndarray, scores: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Predicted probability and outcome: is a rule relevant, and where it is, satisfied."""
+    """Predicted probability and outcome: is a rule relevant, and where it is, satisfied.
+
+    Parameters
+    ----------
+    p
+        P(no), P(irrelevant), P(yes), (n_responses, n_rules, 3).
+    scores
+        -1, 0, +1, (n_responses, n_rules).
+
+    Returns
+    -------
+    ``relevant`` over all ratings and ``satisfied`` over the relevant ones, each (n,) and (n,).
+    """
     relevant = scores != 0
     yes = p[..., 2] / (p[..., 2] + p[..., 0])
     return {
@@ -171,9 +230,20 @@ def judge_outcomes(p: np.ndarray, scores: np.ndarray) -> dict[str, tuple[np.ndar
     }
 
 
-def proposition_table(judge, data: Labelled) -> pl.DataFrame:
+def proposition_table(judge, data: Labelled, seed: int = 0) -> pl.DataFrame:
     """AUC of P(yes) for each rule against people's labels, beside baselines; last row: all.
 
+    Parameters
+    ----------
+    judge
+        Has `rate(prompts, responses, rules)`.
+    data
+        Responses labelled +1 or -1 under every rule.
+    seed
+        Of the overall interval.
+
+    Notes
+    -----
     `cosine` is the similarity of the encoder's vectors of rule and response, `best_sentence` that of
     the rule and the nearest sentence of the response, nothing trained in either;
     `majority` is the accuracy of always giving the more frequent answer, whose AUC is ½. Rules
@@ -203,16 +273,19 @@ def proposition_table(judge, data: Labelled) -> pl.DataFrame:
     table = pl.DataFrame(rows, infer_schema_length=None)
     use = [j for j, v in enumerate(table["judge_auc"]) if v is not None]
     overall = {"rule": "all"}
-    rng = np.random.default_rng(0)
-    draws = rng.integers(len(truth), size=(200, len(truth)))
+    draws = [d for d in _resampled(range(len(truth)), seed) if _both_kinds(truth[d][:, use])]
     for score, found in scores.items():
-        means = [np.mean([auc(found[d, j], truth[d, j])[0] for j in use if truth[d, j].sum() > 0])
-                 for d in draws]  # fmt: skip
+        means = [np.mean([auc(found[d, j], truth[d, j])[0] for j in use]) for d in draws]
         low, high = np.quantile(means, (0.025, 0.975))
         overall |= {f"{score}_auc": table[f"{score}_auc"].mean(), f"{score}_low": float(low),
                     f"{score}_high": float(high)}  # fmt: skip
     overall |= {"majority": table["majority"].mean(), "n_true": int(truth.sum()), "n": truth.size}
     return pl.concat([table, pl.DataFrame([overall])], how="diagonal_relaxed")
+
+
+def _both_kinds(truth: np.ndarray) -> bool:
+    """Whether every column holds true and false, so that a draw's mean is over the same rules."""
+    return bool((truth.any(axis=0) & ~truth.all(axis=0)).all())
 
 
 def reader_agreement(seed: int = 0, resamples: int = 500) -> pl.DataFrame:
@@ -223,11 +296,7 @@ def reader_agreement(seed: int = 0, resamples: int = 500) -> pl.DataFrame:
     a bootstrap over prompts.
     """
     names, first, second, rules = second_reading()
-    prompts = np.array([name.rsplit(":", 1)[0] for name in names])
-    members = [np.flatnonzero(prompts == p) for p in np.unique(prompts)]
-    rng = np.random.default_rng(seed)
-    draws = [np.concatenate([members[i] for i in rng.integers(len(members), size=len(members))])
-             for _ in range(resamples)]  # fmt: skip
+    draws = list(_resampled([name.rsplit(":", 1)[0] for name in names], seed, resamples))
     category = np.array(rules.categories)
     rows = []
     for name in [*dict.fromkeys(rules.categories), "all"]:
@@ -241,20 +310,45 @@ def reader_agreement(seed: int = 0, resamples: int = 500) -> pl.DataFrame:
     return pl.DataFrame(rows)
 
 
-def judge_agreement(scores: Scores, reference: Scores) -> pl.DataFrame:
+def judge_agreement(
+    scores: Scores, reference: Scores, groups: Sequence | None = None, seed: int = 0
+) -> pl.DataFrame:
     """How well one judge's δ agrees with another's sign where the other is decisive (|δ| > ½).
 
+    Parameters
+    ----------
+    scores, reference
+        The judge's and the other's scores of the same pairs, (n_pairs, n_rules).
+    groups
+        The prompt of each pair, (n_pairs,), that belong together; by default each pair by itself.
+    seed
+        Of the intervals.
+
+    Returns
+    -------
     One row a rule that has at least five decisive pairs of each sign, and a last row over all
-    decisive ratings: rule, auc, low, high (Hanley & McNeil), n decisive.
+    decisive ratings: ``rule``, ``auc``, its 95 % bootstrap interval over groups ``low``, ``high``,
+    and ``n`` decisive ratings. Ratings of one pair under several rules are not independent; the
+    bootstrap keeps them together.
     """
     delta, truth = scores.discrepancy, reference.discrepancy
     decisive = np.abs(truth) > 0.5
     ids = reference.rule_ids or [f"r{j:03d}" for j in range(reference.n_rules)]
+    groups = range(len(delta)) if groups is None else groups
+    draws = list(_resampled(groups, seed))
+
+    def area(rows, j) -> float | None:
+        mine, up = decisive[rows][:, j], truth[rows][:, j] > 0
+        one_kind = not (mine & up).any() or not (mine & ~up).any()
+        return None if one_kind else auc(delta[rows][:, j][mine], up[mine])[0]
+
     rows = []
     for name, j in [*zip(ids, range(len(ids)), strict=True), ("all", slice(None))]:
         mine, up = decisive[:, j], truth[:, j] > 0
         n_up, n_down = int((mine & up).sum()), int((mine & ~up).sum())
         if min(n_up, n_down) >= 5:
-            value, low, high = auc(delta[:, j][mine], up[mine])
-            rows.append({"rule": name, "auc": value, "low": low, "high": high, "n": n_up + n_down})
+            means = [x for x in (area(d, j) for d in draws) if x is not None]
+            low, high = np.quantile(means, (0.025, 0.975))
+            rows.append({"rule": name, "auc": area(slice(None), j), "low": float(low),
+                         "high": float(high), "n": n_up + n_down})  # fmt: skip
     return pl.DataFrame(rows)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -18,6 +19,9 @@ from rulekit.judges.pointwise import score_pairs
 from rulekit.pairs import prompt_text
 from rulekit.rules import RuleSet
 from rulekit.scores import Scores
+
+if TYPE_CHECKING:
+    import torch
 
 DESIGN = "sentences"  # the best on validation, see notebook 10
 
@@ -34,7 +38,7 @@ class EncoderJudge:
         Of the logits: softmax(logits / temperature + bias), bias float (3,).
     """
 
-    model: object
+    model: torch.nn.Module
     temperature: float = 1.0
     bias: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
@@ -72,6 +76,14 @@ class EncoderJudge:
         ----------
         pairs, scores
             n_pairs pairs and the other judge's scores of them, (n_pairs, n_rules).
+        rules
+            The n_rules rules.
+        design, seed
+            As for `train`.
+
+        Returns
+        -------
+        A judge whose probabilities are not calibrated: no rating of a single response was seen.
         """
         from rulekit.judges import designs
 
@@ -131,7 +143,19 @@ class EncoderJudge:
         return EncoderJudge(self.model, log_temperature.exp().item(), tuple(bias.tolist()))
 
     def rate(self, prompts: Sequence[str], responses: Sequence[str], rules: RuleSet) -> np.ndarray:
-        """P(no), P(irrelevant), P(yes) of each response under each rule, (n_responses, n_rules, 3)."""
+        """Rate responses under rules, known or new ones.
+
+        Parameters
+        ----------
+        prompts, responses
+            Texts, (n_responses,) each.
+        rules
+            n_rules rules.
+
+        Returns
+        -------
+        P(no), P(irrelevant), P(yes), each in [0, 1] with sum 1, float32 (n_responses, n_rules, 3).
+        """
         import torch
 
         logits = self._logits(prompts, responses, rules)
@@ -152,9 +176,9 @@ class EncoderJudge:
 
 
 def _code() -> str:
-    """The source of the designs: a judge trained by other code is another judge."""
+    """The source of designs, training and calibration: a judge made by other code is another one."""
     import inspect
 
     from rulekit.judges import designs
 
-    return inspect.getsource(designs)
+    return inspect.getsource(designs) + inspect.getsource(EncoderJudge)
