@@ -10,6 +10,7 @@ import functools
 import importlib.util
 import os
 import sqlite3
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,6 +84,7 @@ class Encoder:
     def load() -> Encoder:
         from transformers import AutoModel, AutoTokenizer
 
+        quiet_when_headless()
         path = folder()
         model = AutoModel.from_pretrained(path).eval()
         weights = path / "model.safetensors"
@@ -164,3 +166,11 @@ def _write(digest: str, vectors: dict[bytes, np.ndarray]) -> None:
             store.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", rows)
     finally:
         store.close()
+
+
+def quiet_when_headless() -> None:
+    """No bars of weights being read or written where nobody sits at a terminal."""
+    from transformers.utils.logging import disable_progress_bar
+
+    if not sys.stderr.isatty():
+        disable_progress_bar()

@@ -1,17 +1,18 @@
 """`python -m rulekit.training reward|adapter --config …`, alone or under ``torchrun``.
 
 Prints the plan, refuses what cannot fit, trains, and leaves a model folder. Exit status: 0 done,
-1 the run failed, 2 bad arguments, 143 stopped by SIGTERM with a checkpoint to go on from.
+1 the run failed, 2 bad arguments, 143 stopped by SIGTERM or SIGINT with a checkpoint to go on from.
+``torchrun`` kills its processes 30 seconds after it hands on a signal; where a step and a checkpoint
+take longer, set TORCH_ELASTIC_SHUTDOWN_TIMEOUT to more seconds.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from pathlib import Path
-
-import yaml
 
 STOPPED = 143  # 128 + SIGTERM, as a shell reports it
 
@@ -25,20 +26,26 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--config", default="encoder-cpu",
                         help="a preset (encoder-cpu, llama-1b, paper-8b, h200-8b) or a .yaml file")  # fmt: skip
     parser.add_argument("-p", nargs=2, metavar=("NAME", "VALUE"), action="append", default=[],
-                        help="override a setting; the value is read as YAML")  # fmt: skip
+                        help="override a setting; the value is read as YAML, null unsets it")  # fmt: skip
     parser.add_argument("--output", default="runs/train", help="folder of the run (default: runs/train)")  # fmt: skip
     parser.add_argument("--restart", action="store_true", help="begin anew, drop the checkpoints there")  # fmt: skip
+    parser.add_argument("--provenance", metavar="FILE",
+                        help="JSON object for the model card: data, rule_set, label_method, selector, …")  # fmt: skip
     parser.add_argument("--plan", action="store_true", help="print the plan and stop")
     arguments = parser.parse_args(argv)
 
-    from rulekit.training.config import load_config
+    from rulekit.training.config import load_config, read_yaml
 
     try:
-        overrides = {name: yaml.safe_load(value) for name, value in arguments.p}
-        config = load_config(arguments.config, task=arguments.task, **overrides)
+        given = {name: read_yaml(value, f"-p {name}") for name, value in arguments.p}
+        unset = [name for name, value in given.items() if value is None]
+        if given.setdefault("task", arguments.task) != arguments.task:
+            raise ValueError(f"-p task is {given['task']!r}; allowed: {arguments.task!r}, as told")
+        config = load_config(arguments.config, unset=unset, **given)
         if config.train is None:
             raise ValueError("train is not set; allowed: a file of pairs or a named source")
-        return _run(config, Path(arguments.output), arguments.plan, not arguments.restart)
+        told = _provenance(arguments.provenance)
+        return _run(config, Path(arguments.output), arguments.plan, not arguments.restart, told)
     except (ValueError, FileNotFoundError) as error:
         print(f"rulekit train: {error}", file=sys.stderr)
         return 2
@@ -47,7 +54,19 @@ def main(argv: list[str] | None = None) -> int:
         return 1
 
 
-def _run(config, output: Path, only_plan: bool, resume: bool) -> int:
+def _provenance(file: str | None) -> dict:
+    if file is None:
+        return {}
+    try:
+        told = json.loads(Path(file).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}; allowed: a JSON object") from None
+    if not isinstance(told, dict):
+        raise ValueError(f"{file} holds {type(told).__name__}; allowed: a JSON object")
+    return told
+
+
+def _run(config, output: Path, only_plan: bool, resume: bool, told: dict) -> int:
     from rulekit.training.run import train
 
     pairs, given = _read(config.train, config)
@@ -62,8 +81,9 @@ def _run(config, output: Path, only_plan: bool, resume: bool) -> int:
         config, pairs, given.get("target"),
         evidence=given.get("evidence"), rule_ids=given.get("rule_ids"),
         evaluation=held, evaluation_target=held_given.get("target"),
+        evaluation_evidence=held_given.get("evidence"),
         output=output, resume=resume, on_plan=report, only_plan=only_plan,
-        provenance={"data": config.train, **given.get("provenance", {})},
+        provenance={"data": config.train, **given.get("provenance", {}), **told},
     )  # fmt: skip
     if only_plan:
         return 0

@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 import torch
 
-from rulekit.pairs import messages
+from rulekit.pairs import messages, prompt_groups
 from rulekit.select import Selection
 
 
@@ -38,6 +38,8 @@ class Examples:
         What to call each example in a message: its `pair_id`.
     left_out
         Reason → number of pairs that are not among the examples.
+    groups
+        Prompt of each example, as `rulekit.pairs.prompt_groups` tells them apart.
     """
 
     sequences: list[tuple[np.ndarray, ...]]
@@ -45,6 +47,7 @@ class Examples:
     evidence: np.ndarray
     names: list[str]
     left_out: dict[str, int] = field(default_factory=dict)
+    groups: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.sequences)
@@ -63,6 +66,7 @@ class Examples:
         return Examples(
             [self.sequences[i] for i in rows], self.target[rows], self.evidence[rows],
             [self.names[i] for i in rows],
+            groups=[self.groups[i] for i in rows] if self.groups else [],
         )  # fmt: skip
 
 
@@ -183,10 +187,10 @@ def preference_examples(
     left_out = dict(Counter(reason[reason != ""].tolist()))
     if not len(keep):
         raise ValueError(f"no pair is left to train on: {left_out}")
-    names = pairs["pair_id"].to_list()
+    names, groups = pairs["pair_id"].to_list(), prompt_groups(pairs).to_list()
     return Examples(
         [sequences[i] for i in keep], target[keep], np.abs(evidence[keep]).astype(np.float32),
-        [names[i] for i in keep], left_out,
+        [names[i] for i in keep], left_out, [groups[i] for i in keep],
     )  # fmt: skip
 
 
@@ -219,7 +223,10 @@ def adapter_examples(
         )
     mask = selection.mask().astype(np.float32)
     sequences = adapter_sequences(pairs, tokenizer, max_tokens)
-    return Examples(sequences, mask, np.zeros(len(mask), np.float32), pairs["pair_id"].to_list())
+    return Examples(
+        sequences, mask, np.zeros(len(mask), np.float32), pairs["pair_id"].to_list(),
+        groups=prompt_groups(pairs).to_list(),
+    )  # fmt: skip
 
 
 def pack(examples: Examples, part: Pass) -> dict:

@@ -1,4 +1,4 @@
-"""What watches a run: metrics as JSON lines, a progress bar, and the signal that asks it to stop."""
+"""What watches a run: metrics as JSON lines, a progress bar, and the signals that ask it to stop."""
 
 from __future__ import annotations
 
@@ -68,27 +68,44 @@ class Progress(TrainerCallback):
 
 
 class StopOnSignal(TrainerCallback):
-    """After SIGTERM: finish the step, save a checkpoint, stop. `asked` says that it happened.
+    """After SIGTERM or SIGINT: finish the step, save a checkpoint, stop. `asked` says so.
 
-    A context manager around the training: the former handler comes back afterwards.
+    A context manager around the training: the former handlers come back afterwards.
+
+    Notes
+    -----
+    A signal more than `PATIENCE` seconds after the first does not wait for the step. One that
+    comes sooner is the same request: ``torchrun`` hands on to its processes what they may have
+    got already. It kills them 30 seconds later, which an 8B model's step and checkpoint can
+    exceed: set TORCH_ELASTIC_SHUTDOWN_TIMEOUT=600 for it, as `rulekit.training.start` does, and
+    give whatever sends the signal as long before it kills.
     """
+
+    SIGNALS = (signal.SIGTERM, signal.SIGINT)
+    PATIENCE = 2.0  # seconds
 
     def __init__(self) -> None:
         self.asked = False
-        self._former = None
+        self._since = 0.0
+        self._former: dict = {}
 
     def __enter__(self) -> StopOnSignal:
         if threading.current_thread() is threading.main_thread():
-            self._former = signal.signal(signal.SIGTERM, self._ask)
+            for number in self.SIGNALS:
+                if signal.getsignal(number) is not signal.SIG_IGN:  # in the background of a shell
+                    self._former[number] = signal.signal(number, self._ask)
         return self
 
     def __exit__(self, *exception) -> None:
-        if self._former is not None:
-            signal.signal(signal.SIGTERM, self._former)
+        for number, handler in self._former.items():
+            signal.signal(number, handler)
 
     def _ask(self, number, frame) -> None:
-        self.asked = True
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a second one does not wait for the step
+        if not self.asked:
+            self.asked, self._since = True, time.monotonic()
+        elif time.monotonic() - self._since > self.PATIENCE:
+            self.__exit__()
+            signal.raise_signal(number)
 
     def on_step_end(self, args, state, control, **kwargs):
         if args.world_size > 1:  # a signal may reach one process alone; saving takes all of them

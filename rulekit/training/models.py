@@ -6,11 +6,14 @@ what is saved loads without this kit.
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import re
 import types
 from pathlib import Path
 
 import torch
+from huggingface_hub.errors import HFValidationError
 from torch.nn import functional
 from transformers import (
     AutoConfig,
@@ -19,6 +22,7 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.utils import logging
 
 from rulekit.training import attention
 from rulekit.training.config import TrainingConfig
@@ -31,7 +35,26 @@ PLAIN_TEMPLATE = (
     "{{ message['role'] | capitalize }}: {{ message['content'] }}{% endfor %}"
     "{{ eos_token or sep_token or '' }}"
 )
+HEADS = ("score", "classifier")  # names that transformers gives to the layer of the logits
 _DTYPES = {"float32": torch.float32, "bf16": torch.float32, "bf16-stochastic": torch.bfloat16}
+
+
+def check_packages(config: TrainingConfig) -> None:
+    """Refuse settings that need a package which is not installed.
+
+    Raises
+    ------
+    ValueError
+        Naming the setting, the package and the extra that brings it.
+    """
+    needed = {
+        "lora": ("peft", config.lora is not None),
+        "lora.quantize": ("bitsandbytes", config.lora is not None and config.lora.quantize),
+        "optimizer_states 'int8'": ("bitsandbytes", config.optimizer_states == "int8"),
+    }
+    for name, (package, wanted) in needed.items():
+        if wanted and importlib.util.find_spec(package) is None:
+            raise ValueError(f"{name} needs the package {package}: pip install 'rulekit[gpu]'")
 
 
 def load_tokenizer(config: TrainingConfig) -> PreTrainedTokenizerBase:
@@ -40,8 +63,13 @@ def load_tokenizer(config: TrainingConfig) -> PreTrainedTokenizerBase:
     A model without a template of its own gets `PLAIN_TEMPLATE`. Where padding and end of text
     share a token, a classifier reads the reward from the token before the end as soon as it is
     loaded by others, so padding gets another one.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the model is neither a folder nor one that the hub gives.
     """
-    tokenizer = AutoTokenizer.from_pretrained(_path(config.model), revision=config.revision)
+    tokenizer = read(AutoTokenizer, config)
     if tokenizer.chat_template is None:
         tokenizer.chat_template = PLAIN_TEMPLATE
     set_pad_token(tokenizer)
@@ -83,7 +111,9 @@ def load_model(
     ------
     ValueError
         If the model takes fewer tokens than `max_tokens`, is of a kind without a known place to
-        read from, or asks for a package that is not installed.
+        read from, or its files lack weights other than the head's.
+    FileNotFoundError
+        If the model is neither a folder nor one that the hub gives.
     """
     torch.manual_seed(config.seed)
     settings = {
@@ -92,25 +122,17 @@ def load_model(
     }
     if config.task == "adapter":
         settings["problem_type"] = "multi_label_classification"
+    described = read(AutoConfig, config, **settings)
     kwargs = {
         "dtype": _DTYPES[config.precision],
-        "attn_implementation": attention.choose(config.attention, device),
+        "attn_implementation": attention.choose(config.attention, device, described),
     }
-    path = _path(config.model)
     if config.random_weights:
-        described = AutoConfig.from_pretrained(path, revision=config.revision, **settings)
         model = AutoModelForSequenceClassification.from_config(described, **kwargs)
     else:
         if config.lora and config.lora.quantize:
-            kwargs["quantization_config"] = _four_bits()
-        model, report = AutoModelForSequenceClassification.from_pretrained(
-            path, revision=config.revision, ignore_mismatched_sizes=True, output_loading_info=True,
-            **settings, **kwargs,
-        )  # fmt: skip
-        # A head of another size starts anew; nothing else may.
-        other = [str(k) for k in report["mismatched_keys"] if not re.search(r"score|classifier", str(k))]  # fmt: skip
-        if other:
-            raise ValueError(f"{config.model}: weights of another shape: {', '.join(other[:3])}")
+            kwargs["quantization_config"] = _four_bits(config)
+        model = _read_weights(config, **settings, **kwargs)
     limit = getattr(model.config, "max_position_embeddings", None)
     if limit is not None and config.max_tokens > limit:
         raise ValueError(f"max_tokens is {config.max_tokens}; allowed: {limit}, the model's limit")
@@ -127,6 +149,56 @@ def load_model(
     read_packed(model)
     _checkpoint_layers(model, config)
     return _with_lora(model, config) if config.lora else model
+
+
+def read(kind, config: TrainingConfig, **kwargs):
+    """What a class of transformers reads from the model of the settings.
+
+    Parameters
+    ----------
+    kind
+        `AutoConfig`, `AutoTokenizer`, `AutoModelForSequenceClassification`.
+    config
+        Names model and revision.
+    kwargs
+        For its `from_pretrained`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the model is neither a folder nor one that the hub gives.
+    """
+    path = _path(config.model)
+    try:
+        return kind.from_pretrained(path, revision=config.revision, **kwargs)
+    except (OSError, HFValidationError) as error:
+        reason = str(error).split("\n")[0]
+        raise FileNotFoundError(
+            f"model {config.model!r} could not be read ({reason}); allowed: 'minilm', a folder "
+            "with a model, or the name of one on the hub"
+        ) from error
+
+
+def _read_weights(config: TrainingConfig, **kwargs) -> PreTrainedModel:
+    """The pretrained classifier; a head that is new or of another size starts at random."""
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()  # its report of weights found and missing: what counts is below
+    try:
+        model, report = read(
+            AutoModelForSequenceClassification, config, ignore_mismatched_sizes=True,
+            output_loading_info=True, **kwargs,
+        )  # fmt: skip
+    finally:
+        logging.set_verbosity(before)
+    for problem in ("missing_keys", "mismatched_keys"):
+        other = [str(k) for k in report[problem] if not re.search(r"score|classifier|pooler", str(k))]  # fmt: skip
+        if other:
+            what = "missing" if problem == "missing_keys" else "of another shape"
+            raise ValueError(
+                f"{config.model}: weights {what}: {', '.join(sorted(other)[:3])}; allowed: only the "
+                "head (and a pooler) may start anew"
+            )
+    return model
 
 
 def read_packed(model: PreTrainedModel) -> PreTrainedModel:
@@ -201,7 +273,8 @@ def save_plain(
     Parameters
     ----------
     model, tokenizer
-        From this module.
+        From this module. A model held in 4 bits goes through `whole_precision` first: rounding to
+        4 bits once more would lose most of what was learned.
     folder
         Where to.
     state
@@ -214,6 +287,32 @@ def save_plain(
     model.save_pretrained(folder, state_dict=state)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def whole_precision(
+    state: dict[str, torch.Tensor],
+    config: TrainingConfig,
+    tokenizer: PreTrainedTokenizerBase,
+    labels: list[str],
+):
+    """A low-rank model on the CPU with its base read again, not in 4 bits and not sharded.
+
+    Parameters
+    ----------
+    state
+        Of the trained model: the low-rank matrices and the head, other weights are passed over.
+    config, tokenizer, labels
+        As for `load_model`; a base that was held in 4 bits is read in bfloat16.
+    """
+    if config.lora.quantize:
+        lora = config.lora.model_copy(update={"quantize": False})
+        config = config.model_copy(update={"lora": lora, "precision": "bf16-stochastic"})
+    model = load_model(config, tokenizer, labels)
+    learned = {n: w for n, w in state.items() if re.search(r"lora_|modules_to_save", n)}
+    left = model.load_state_dict(learned, strict=False).unexpected_keys
+    if left or not learned:
+        raise ValueError(f"the low-rank matrices {left[:3]} do not belong to {config.model}")
+    return model
 
 
 def _checkpoint_layers(model: PreTrainedModel, config: TrainingConfig) -> None:
@@ -231,14 +330,9 @@ def _checkpoint_layers(model: PreTrainedModel, config: TrainingConfig) -> None:
 
 
 def _with_lora(model: PreTrainedModel, config: TrainingConfig):
-    try:
-        import peft
-    except ImportError as error:
-        raise ValueError("lora needs the package peft: pip install 'rulekit[gpu]'") from error
-    if config.lora.quantize:
-        model = peft.prepare_model_for_kbit_training(
-            model, use_gradient_checkpointing=config.checkpointed_layers != 0
-        )
+    """Low-rank matrices beside the linear layers, in the type of the weights."""
+    import peft
+
     targets = config.lora.targets
     settings = peft.LoraConfig(
         task_type=peft.TaskType.SEQ_CLS,
@@ -247,24 +341,37 @@ def _with_lora(model: PreTrainedModel, config: TrainingConfig):
         lora_dropout=config.lora.dropout,
         target_modules=targets if isinstance(targets, str) else list(targets),
     )
-    return peft.get_peft_model(model, settings)
+    # Matrices in float32 beside a bfloat16 base would cast every layer's input up and down again;
+    # in bfloat16 their updates are rounded at random like any other.
+    model = peft.get_peft_model(model, settings, autocast_adapter_dtype=False)
+    for weight in model.parameters():
+        if weight.requires_grad:  # beside 4-bit layers peft makes them float32
+            weight.data = weight.data.to(_DTYPES[config.precision])
+    return model
 
 
-def _four_bits():
+def _four_bits(config: TrainingConfig):
+    """NF4 with quantised scales; the head and whatever is no linear layer stay as they are."""
     from transformers import BitsAndBytesConfig
 
+    exact = config.precision == "float32"
     return BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
-        bnb_4bit_compute_dtype=torch.bfloat16,
+        bnb_4bit_compute_dtype=torch.float32 if exact else torch.bfloat16,
         bnb_4bit_use_double_quant=True,
+        llm_int8_skip_modules=list(HEADS),
     )
 
 
 def _path(model: str) -> str:
     """`minilm` is the kit's pinned encoder; anything else is a folder or a name on the hub."""
-    if model != "minilm":
-        return model
-    from rulekit.encoder import folder
+    if model == "minilm":
+        from rulekit.encoder import folder
 
-    return str(folder())
+        return str(folder())
+    local = Path(model).expanduser()
+    looks_local = local.is_absolute() or model.startswith((".", "~")) or model.count("/") != 1
+    if looks_local and os.sep in model and not local.is_dir():
+        raise FileNotFoundError(f"model {model!r} is no folder; allowed: 'minilm', a folder with a model, or the name of one on the hub")  # fmt: skip
+    return str(local) if local.is_dir() else model

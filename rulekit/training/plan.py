@@ -17,6 +17,8 @@ from rulekit.training.config import TrainingConfig
 PEAKS = {"H200": 989e12, "H100": 989e12, "GH200": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12}  # fmt: skip
 UTILISATION = 0.4  # share of the peak that the time estimate counts on
 _OVERHEAD = 1.0e9  # CUDA context, allocator slack, temporaries of the optimiser
+# Bytes of a weight in NF4: 4 bits, a byte of scale for 64 of them, a float32 for 256 scales.
+FOUR_BITS = 1 / 2 + 1 / 64 + 4 / (64 * 256)
 _GB = 1e9
 
 
@@ -29,7 +31,9 @@ class Plan:
     parameters, trainable
         Of the model; of what is trained.
     weights_gb, gradients_gb, optimizer_gb, activations_gb, overhead_gb
-        Their parts of the memory at the peak of a step.
+        Their parts of the memory at the peak of a step. Weights include the bfloat16 copies of
+        ``precision: bf16`` and what sharded processes gather; gradients include the buckets in
+        which unsharded processes exchange them.
     available_gb
         Memory of the device.
     steps, tokens
@@ -114,26 +118,24 @@ def plan(
 
     Notes
     -----
-    Memory a parameter: weights 4 bytes in float32, else 2, or ½ under QLoRA; gradients as the
-    weights; AdamW's two moments 8, 4 or 2 bytes. Activations: see `activation_bytes`. Operations
-    a token: 6 for each parameter outside of the embedding (4 with a fixed base), plus attention.
+    Memory a parameter: weights 4 bytes in float32, else 2; under QLoRA `FOUR_BITS` for those of
+    the linear layers, whereas embedding, norms and head stay whole; gradients and low-rank
+    matrices as the weights; AdamW's two moments 8, 4 or 2 bytes. See `weight_bytes`,
+    `gradient_bytes` and `activation_bytes`. Operations a token: 6 for each parameter outside of
+    the embedding (4 with a fixed base), plus attention.
+
+    Each process reads the whole model into the host's memory first; with `fsdp` only its shards
+    reach the device, without it one copy does.
     """
     from transformers import AutoConfig
 
-    from rulekit.training.models import _path
+    from rulekit.training.models import read
 
     labels = {i: str(i) for i in range(n_labels)}
-    described = AutoConfig.from_pretrained(
-        _path(config.model), revision=config.revision, id2label=labels
-    ).get_text_config()
-    total, embedding = count_parameters(described)
-    lora = config.lora
-    trainable = _lora_parameters(described, lora) if lora else total
-    size = 2 if config.precision == "bf16-stochastic" else 4
+    described = read(AutoConfig, config, id2label=labels).get_text_config()
+    counts = count_parameters(described, config)
     shards = processes if config.fsdp else 1
-    base = 0.55 if lora and lora.quantize else size  # 4 bits, scales, and layers kept whole
     moments = {"float32": 8, "bf16": 4, "int8": 2}[config.optimizer_states]
-    weights = (total * base + (trainable * size if lora else 0)) / shards
     activations = config.token_budget * activation_bytes(described, config)
     device, available, peak = _device(config)
     flops = seconds = steps = passed = None
@@ -143,15 +145,15 @@ def plan(
         passed = int(np.sum(tokens) * steps / per_epoch)
         lengths = float(np.mean(tokens)) / (2 if config.task == "reward" else 1)
         attention = 2 * described.num_hidden_layers * described.hidden_size * lengths
-        per_token = (4 if lora else 6) * (total - embedding) + 3 * attention
+        per_token = (4 if config.lora else 6) * (counts.total - counts.embedding) + 3 * attention
         flops = float(per_token) * passed
         seconds = None if peak is None else flops / (peak * UTILISATION * processes)
     return Plan(
-        parameters=total,
-        trainable=trainable,
-        weights_gb=weights / _GB,
-        gradients_gb=trainable * size / shards / _GB,
-        optimizer_gb=trainable * moments / shards / _GB,
+        parameters=counts.total,
+        trainable=counts.trainable,
+        weights_gb=weight_bytes(counts, config, processes) / _GB,
+        gradients_gb=gradient_bytes(counts, config, processes) / _GB,
+        optimizer_gb=counts.trainable * moments / shards / _GB,
         activations_gb=activations / _GB,
         overhead_gb=(_OVERHEAD if device == "cuda" else 0.3e9) / _GB,
         available_gb=available / _GB,
@@ -162,15 +164,101 @@ def plan(
     )
 
 
-def count_parameters(described) -> tuple[int, int]:
-    """Parameters of the sequence classifier of a configuration, and those of its embedding."""
+@dataclass(frozen=True)
+class Counts:
+    """Parameters of a sequence classifier, low-rank matrices left out of all but `trainable`.
+
+    Attributes
+    ----------
+    total, embedding
+        Of the model; of its input embedding.
+    linear
+        Of the linear layers without the head: what QLoRA holds in 4 bits.
+    layers
+        Number of blocks.
+    trainable
+        What is trained: everything, or low-rank matrices and the head.
+    """
+
+    total: int
+    embedding: int
+    linear: int
+    layers: int
+    trainable: int
+
+
+def count_parameters(described, config: TrainingConfig) -> Counts:
+    """Count the sequence classifier of a configuration, which is never allocated."""
     import torch
     from transformers import AutoModelForSequenceClassification
 
+    from rulekit.training.models import HEADS
+
     with torch.device("meta"):
         model = AutoModelForSequenceClassification.from_config(described)
-    embedding = model.get_input_embeddings().weight.numel()
-    return sum(p.numel() for p in model.parameters()), embedding
+    linear = {name: m for name, m in model.named_modules() if isinstance(m, torch.nn.Linear)}
+    head = sum(p.numel() for name in HEADS if name in linear for p in linear.pop(name).parameters())
+    total = trainable = sum(p.numel() for p in model.parameters())
+    if config.lora:
+        targets = config.lora.targets
+        wanted = [m for name, m in linear.items() if targets == "all-linear" or name.split(".")[-1] in targets]  # fmt: skip
+        trainable = head + config.lora.rank * sum(m.in_features + m.out_features for m in wanted)
+    return Counts(
+        total=total,
+        embedding=model.get_input_embeddings().weight.numel(),
+        linear=sum(m.weight.numel() for m in linear.values()),
+        layers=described.num_hidden_layers,
+        trainable=trainable,
+    )
+
+
+def weight_bytes(counts: Counts, config: TrainingConfig, processes: int = 1) -> float:
+    """Bytes of the weights on one device, with their copies.
+
+    Notes
+    -----
+    Under ``precision: bf16`` every float32 weight has a bfloat16 copy until the backward pass is
+    over; of a fixed base only in the layers that are not computed again, and in one that is. With
+    `fsdp` a device gathers the embedding for the whole step and two blocks at a time.
+    """
+    size, lora = _size(config), config.lora
+    four_bits = counts.linear if lora and lora.quantize else 0
+    held = four_bits * FOUR_BITS + (counts.total - four_bits) * size
+    held += counts.trainable * size if lora else 0
+    copies = 0.0
+    if config.precision == "bf16":
+        share = 1.0
+        if lora:
+            kept = _kept_layers(counts.layers, config)
+            share = min(1.0, (kept + 1) / counts.layers)
+        copies = 2 * share * (counts.total - counts.embedding - four_bits)
+    if not config.fsdp or processes == 1:
+        return held + copies
+    block = (counts.total - counts.embedding) / counts.layers
+    gathered = size * (counts.embedding + min(2, counts.layers) * block)
+    return held / processes + gathered + copies * min(1.0, 2 / counts.layers)
+
+
+def gradient_bytes(counts: Counts, config: TrainingConfig, processes: int = 1) -> float:
+    """Bytes of the gradients on one device, in the type of the weights.
+
+    Several processes without `fsdp` exchange them in buckets, which are as large once more.
+    """
+    whole = counts.trainable * _size(config)
+    if processes == 1:
+        return whole
+    return whole / processes if config.fsdp else 2 * whole
+
+
+def _size(config: TrainingConfig) -> int:
+    """Bytes of a weight that is not held in 4 bits."""
+    return 2 if config.precision == "bf16-stochastic" else 4
+
+
+def _kept_layers(layers: int, config: TrainingConfig) -> int:
+    """Layers whose activations are kept."""
+    again = config.checkpointed_layers
+    return 0 if again == "all" else max(0, layers - again)
 
 
 def activation_bytes(described, config: TrainingConfig) -> float:
@@ -188,8 +276,8 @@ def activation_bytes(described, config: TrainingConfig) -> float:
         getattr(described, "head_dim", None) or hidden // heads
     )
     whole = size * (5 * hidden + 3 * keys + 4 * _inner(described)) + 2 * 8 * hidden
-    whole += size * 2 * (heads * keys // keys)  # the attention's normalisers
-    again = layers if config.checkpointed_layers == "all" else min(config.checkpointed_layers, layers)  # fmt: skip
+    whole += 4 * heads  # the attention's normalisers, float32
+    again = layers - _kept_layers(layers, config)
     kept = layers - again + (1 if again else 0)
     return kept * whole + again * size * hidden + 12 * hidden
 
@@ -197,17 +285,6 @@ def activation_bytes(described, config: TrainingConfig) -> float:
 def _inner(described) -> int:
     """Width of the feed-forward part; four times the model's where the configuration has no word for it."""
     return getattr(described, "intermediate_size", None) or 4 * described.hidden_size
-
-
-def _lora_parameters(described, lora) -> int:
-    """Entries of the low-rank matrices beside every linear layer of a block (and the head)."""
-    hidden, inner = described.hidden_size, _inner(described)
-    heads = described.num_attention_heads
-    size = getattr(described, "head_dim", None) or hidden // heads
-    queries = heads * size
-    keys = (getattr(described, "num_key_value_heads", None) or heads) * size
-    block = (hidden + queries) * 2 + (hidden + keys) * 2 + (hidden + inner) * 3
-    return lora.rank * block * described.num_hidden_layers + hidden
 
 
 def _device(config: TrainingConfig) -> tuple[str, float, float | None]:

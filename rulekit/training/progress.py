@@ -1,12 +1,13 @@
 """Live curves of a run in a notebook: the run is a process of its own, the notebook reads its metrics.
 
-A kernel that is restarted or disconnected takes no training run with it, and several GPUs need
-``torchrun`` anyway.
+The process stands in a session of its own: interrupting a cell, and a kernel that is restarted or
+lost, take no training run with them. Several GPUs need ``torchrun`` anyway.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import polars as pl
 
-from rulekit.files import write_atomically
+from rulekit.files import write_atomically, write_json
 from rulekit.training.callbacks import METRICS
 
 CURVES = {
@@ -73,11 +74,21 @@ def curves(metrics: pl.DataFrame):
 
 
 def start(*arguments: str, processes: int = 1) -> subprocess.Popen:
-    """Start ``python -m rulekit.training`` with these arguments, under torchrun if on several processes."""
+    """Start ``python -m rulekit.training`` with these arguments, under torchrun if on several processes.
+
+    The caller's interrupts do not reach it: ``terminate()`` the result to have a checkpoint saved
+    and the run stopped.
+    """
     command = [sys.executable]
     if processes > 1:
         command += ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]  # fmt: skip
-    return subprocess.Popen([*command, "-m", "rulekit.training", *map(str, arguments)])
+    # 30 seconds, torchrun's own patience after a signal, are less than a checkpoint of 8B takes.
+    environment = {"TORCH_ELASTIC_SHUTDOWN_TIMEOUT": "600", **os.environ}
+    return subprocess.Popen(
+        [*command, "-m", "rulekit.training", *map(str, arguments)],
+        start_new_session=True,
+        env=environment,
+    )
 
 
 def launch(
@@ -88,6 +99,7 @@ def launch(
     evaluation: pl.DataFrame,
     *,
     processes: int = 1,
+    provenance: dict | None = None,
     **overrides,
 ) -> subprocess.Popen:
     """Start a run of the engine on frames of pairs; `follow` shows it.
@@ -97,21 +109,28 @@ def launch(
     task
         ``reward`` or ``adapter``.
     config, overrides
-        Preset or YAML file, and settings in place of its own.
+        Preset or YAML file, and settings in place of its own; None leaves one as it is.
     folder
-        Of the run, for the pairs too; a run that is there already goes on.
+        Of the run, for the pairs too; a run that is there already goes on, or is found finished.
     train, evaluation
         Canonical frames. For ``reward`` a column `target`, P(A is preferred), null where the pair
-        is left out, takes the place of `preference`; for ``adapter`` a column `rules` holds the
-        ids of the selected rules.
+        is left out, takes the place of `preference`, and a column `evidence` holds each label's
+        evidence, which the objective ``margin`` needs in both frames; for ``adapter`` a column
+        `rules` holds the ids of the selected rules.
     processes
         One a GPU.
+    provenance
+        For the model card: `data`, `rule_set`, `label_method`, `selector` and more; travels as
+        ``provenance.json`` in `folder`.
     """
     folder = Path(folder)
+    overrides = {name: value for name, value in overrides.items() if value is not None}
     for name, frame in (("train", train), ("evaluation", evaluation)):
         write_atomically(folder / f"{name}.parquet", frame.write_parquet)
         overrides[name] = str(folder / f"{name}.parquet")
     options = [x for name, value in overrides.items() for x in ("-p", name, json.dumps(value))]
+    if provenance:
+        options += ["--provenance", str(write_json(folder / "provenance.json", provenance))]
     return start(task, "--config", config, "--output", str(folder), *options, processes=processes)
 
 
@@ -121,7 +140,7 @@ def follow(process: subprocess.Popen, folder: str | Path, every: float = 5.0) ->
     Parameters
     ----------
     process
-        From `start`. Interrupting the cell leaves it running: follow it again.
+        From `start` or `launch`. Interrupting the cell leaves it running: follow it again.
     folder
         Of the run.
     every

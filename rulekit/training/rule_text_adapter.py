@@ -6,6 +6,10 @@ that `held_out_rules_report` measures.
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,12 +17,15 @@ import numpy as np
 import polars as pl
 
 from rulekit.encoder import Encoder
-from rulekit.evaluate import auc
+from rulekit.evaluate import auc, cluster_interval
 from rulekit.files import write_atomically
-from rulekit.pairs import folds
+from rulekit.pairs import folds, prompt_groups
 from rulekit.rules import RuleSet
 from rulekit.select import Selection
 from rulekit.training.rule_adapter import features, top_rules
+
+FIT = {"epochs": 60, "learning_rate": 1e-2, "weight_decay": 1.0}
+_RESAMPLES = 500
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,9 +86,9 @@ def train_rule_text_adapter(
     selection: Selection,
     rules: RuleSet,
     *,
-    epochs: int = 300,
-    learning_rate: float = 3e-3,
-    weight_decay: float = 1.0,
+    epochs: int = FIT["epochs"],
+    learning_rate: float = FIT["learning_rate"],
+    weight_decay: float = FIT["weight_decay"],
     seed: int = 0,
 ) -> RuleTextAdapter:
     """Fit the adapter to the rules that a selector chose, by multi-label binary cross-entropy.
@@ -110,7 +117,22 @@ def train_rule_text_adapter(
         )
     if selection.n_rules != len(rules):
         raise ValueError(f"selection is of {selection.n_rules} rules, rules has {len(rules)}; allowed: as many")  # fmt: skip
-    return _fit(features(pairs), rule_vectors(rules), selection.mask(), epochs, learning_rate, weight_decay)  # fmt: skip
+    x, e = features(pairs), rule_vectors(rules)
+    with _one_thread():
+        return _fit(x, e, selection.mask(), epochs, learning_rate, weight_decay)
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Matrices of this size gain nothing from a second thread, and wait for it where cores are shared."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _fit(x: np.ndarray, e: np.ndarray, mask: np.ndarray, epochs, learning_rate, weight_decay):
@@ -138,51 +160,96 @@ def _fit(x: np.ndarray, e: np.ndarray, mask: np.ndarray, epochs, learning_rate, 
 
 def held_out_rules_report(
     pairs: pl.DataFrame, selection: Selection, rules: RuleSet, n_folds: int = 5, seed: int = 0, **settings
-) -> dict[str, float]:  # fmt: skip
+) -> pl.DataFrame:  # fmt: skip
     """How well rules are named that were in no training pair, on prompts that were not either.
 
     Every (pair, rule) is scored once, by an adapter that saw neither the prompt nor the rule.
 
+    Parameters
+    ----------
+    pairs, selection, rules
+        As for `train_rule_text_adapter`.
+    n_folds
+        Of the prompts, and of the rules: n_folds² + n_folds fits.
+    seed
+        Of folds and resamples.
+    settings
+        Of the fit, in place of `FIT`.
+
     Returns
     -------
-    dict of
+    A row a measure: ``name``, ``value``, and ``low``, ``high``, a 95 % percentile bootstrap interval
+    over prompts. Each is an area under the curve of selected against other (pair, rule) cells:
 
-    - ``auc``, ``auc_low``, ``auc_high``: area under the curve of selected against other (pair,
-      rule) cells, with `rulekit.evaluate.auc`'s interval, which takes cells as independent;
-    - ``seen_auc``: the same for rules seen in training, on unseen prompts;
-    - ``similarity_auc``: for the cosine of prompt and rule text, which needs no training;
-    - ``within_pair_auc``: mean over the pairs of each one's own area, which a rule that is chosen
-      often cannot raise more than one of the others'; of unseen rules.
+    - ``unseen rules``: of the rules held out;
+    - ``unseen rules, within a pair``: mean over the pairs of each one's own area, which a rule
+      that is chosen often cannot raise more than one of the others'; of rules held out;
+    - ``seen rules``: of rules seen in training, on unseen prompts;
+    - ``text similarity``: of the cosine of prompt and rule text, which needs no training.
     """
     x, e, mask = features(pairs), rule_vectors(rules), selection.mask()
     pair_fold = np.array(folds(pairs, n_folds, seed))
     rule_fold = np.random.default_rng(seed).permutation(len(rules)) % n_folds
-    fit = {"epochs": 300, "learning_rate": 3e-3, "weight_decay": 1.0} | settings
+    unseen, seen = _held_out_logits(x, e, mask, pair_fold, rule_fold, FIT | settings)
+    similarity = x.reshape(len(x), 3, -1)[:, 0] @ e.T
+    _, group = np.unique(prompt_groups(pairs).to_numpy(), return_inverse=True)
+    own = np.array([auc(u, m)[0] if 0 < m.sum() < len(m) else np.nan for u, m in zip(unseen, mask, strict=True)])  # fmt: skip
+    known = ~np.isnan(own)
+    within = (float(own[known].mean()), *cluster_interval(own[known], group[known], seed, _RESAMPLES))  # fmt: skip
+    rows = [
+        ("unseen rules", *_auc_by_group(unseen, mask, group, seed)),
+        ("unseen rules, within a pair", *within),
+        ("seen rules", *_auc_by_group(seen, mask, group, seed)),
+        ("text similarity", *_auc_by_group(similarity, mask, group, seed)),
+    ]
+    return pl.DataFrame(rows, schema=["name", "value", "low", "high"], orient="row")
+
+
+def _held_out_logits(x, e, mask, pair_fold, rule_fold, fit: dict) -> tuple[np.ndarray, np.ndarray]:
+    """Logits of unseen and of seen rules on unseen prompts, (n_pairs, n_rules) each."""
+    from tqdm.auto import tqdm
+
     unseen, seen = np.empty(mask.shape), np.empty(mask.shape)
     blocks = x.reshape(len(x), 3, -1)
-    for p in range(n_folds):
-        test = pair_fold == p
-        whole = _fit(x[~test], e, mask[~test], **fit)
-        seen[test] = _apply(whole, blocks[test], e)
-        for r in range(n_folds):
-            held = rule_fold == r
-            part = _fit(x[~test], e[~held], mask[~test][:, ~held], **fit)
-            unseen[np.ix_(test, held)] = _apply(part, blocks[test], e[held])
-    similarity = blocks[:, 0] @ e.T
-    value, low, high = auc(unseen.ravel(), mask.ravel())
-    within = [
-        auc(unseen[i], mask[i])[0] for i in range(len(mask)) if 0 < mask[i].sum() < len(rules)
-    ]
-    return {
-        "auc": value,
-        "auc_low": low,
-        "auc_high": high,
-        "seen_auc": auc(seen.ravel(), mask.ravel())[0],
-        "similarity_auc": auc(similarity.ravel(), mask.ravel())[0],
-        "within_pair_auc": float(np.mean(within)),
-        "n_pairs": len(pairs),
-        "n_rules": len(rules),
-    }
+    n_folds = int(rule_fold.max()) + 1
+    bar = tqdm(total=n_folds * (n_folds + 1), unit="fit", disable=not _watched())
+    with bar, _one_thread():
+        for p in range(n_folds):
+            test = pair_fold == p
+            whole = _fit(x[~test], e, mask[~test], **fit)
+            seen[test] = _apply(whole, blocks[test], e)
+            bar.update()
+            for r in range(n_folds):
+                held = rule_fold == r
+                part = _fit(x[~test], e[~held], mask[~test][:, ~held], **fit)
+                unseen[np.ix_(test, held)] = _apply(part, blocks[test], e[held])
+                bar.update()
+    return unseen, seen
+
+
+def _watched() -> bool:
+    """Whether somebody sees a bar: at a terminal or in JupyterLab, unless a run is headless."""
+    if "RULEKIT_HEADLESS" in os.environ:
+        return False
+    return "JPY_SESSION_NAME" in os.environ or sys.stderr.isatty()
+
+
+def _auc_by_group(scores: np.ndarray, mask: np.ndarray, group: np.ndarray, seed: int):
+    """Area under the curve over all cells and its interval over groups of rows: (value, low, high)."""
+    _, place = np.unique(scores.ravel(), return_inverse=True)
+    positive = mask.ravel().astype(np.float64)
+    n = int(group.max()) + 1
+    rng = np.random.default_rng(seed)
+
+    def area(weight: np.ndarray) -> float:  # (n_groups,), how often each is drawn
+        cell = np.repeat(weight[group], mask.shape[1])
+        up = np.bincount(place, cell * positive)
+        down = np.bincount(place, cell * (1 - positive))
+        return float((up * (down.cumsum() - down / 2)).sum() / (up.sum() * down.sum()))
+
+    draws = [area(rng.multinomial(n, np.full(n, 1 / n))) for _ in range(_RESAMPLES)]
+    low, high = np.quantile(draws, (0.025, 0.975))
+    return area(np.ones(n)), float(low), float(high)
 
 
 def _apply(adapter: RuleTextAdapter, blocks: np.ndarray, e: np.ndarray) -> np.ndarray:

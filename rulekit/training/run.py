@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,10 +13,13 @@ import numpy as np
 import polars as pl
 import torch
 import yaml
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from safetensors import SafetensorError
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer_callback import TrainerState
 from transformers.trainer_utils import get_last_checkpoint
-from transformers.utils.logging import disable_progress_bar
 
+from rulekit.encoder import quiet_when_headless
 from rulekit.files import sha256, write_atomically, write_json
 from rulekit.pairs import split_pairs
 from rulekit.select import Selection
@@ -47,7 +49,7 @@ class TrainedModel:
     metrics
         Held-out measures at the end; empty if nothing was held out.
     stopped
-        SIGTERM came: there is a checkpoint to go on from, and no model yet.
+        SIGTERM or SIGINT came: there is a checkpoint to go on from, and no model yet.
     """
 
     folder: Path
@@ -82,6 +84,7 @@ def train(
     evidence: np.ndarray | None = None,
     evaluation: pl.DataFrame | None = None,
     evaluation_target: np.ndarray | Selection | None = None,
+    evaluation_evidence: np.ndarray | None = None,
     rule_ids: list[str] | None = None,
     provenance: dict | None = None,
     resume: bool = True,
@@ -104,34 +107,39 @@ def train(
         Folder of the run.
     evidence
         Evidence of each label, (n_pairs,), for the objective ``margin``.
-    evaluation, evaluation_target
-        Held-out pairs and their target as above; None holds out `evaluation_share` of the prompts.
+    evaluation, evaluation_target, evaluation_evidence
+        Held-out pairs, their target and evidence as above; None holds out `evaluation_share` of
+        the prompts.
     rule_ids
         Names of an adapter's logits.
     provenance
-        For the model card: `data`, `rule_set`, `label_method`, …
+        For the model card: `data`, `rule_set`, `label_method`, `selector`, …
     resume
-        Go on from the newest complete checkpoint in `output`, if there is one; otherwise the
-        checkpoints there are removed.
+        Go on from the newest complete checkpoint in `output`, if there is one; a run that has
+        finished there is returned as it is. False removes the checkpoints and begins anew.
     on_plan, only_plan
         Called with the plan before anything is loaded, such as ``print``; stop behind it.
 
     Returns
     -------
-    The trained model, or `stopped` after a SIGTERM.
+    The trained model, or `stopped` after a SIGTERM or SIGINT.
 
     Raises
     ------
     ValueError
-        For bad settings or data, a run that cannot fit into the device's memory, or a checkpoint
-        of a run with other settings or data.
+        For bad settings or data, a package that is not installed, a run that cannot fit into the
+        device's memory, or a checkpoint of a run with other settings or data.
+    FileNotFoundError
+        If the model cannot be found.
     FloatingPointError
-        If a loss or gradient is not finite.
+        If a loss or gradient is not finite; the last good checkpoint stays.
     OSError
-        If a checkpoint cannot be written; earlier ones stay.
+        If a checkpoint or the model cannot be written; earlier checkpoints stay.
     """
     config, output = load_config(config, **overrides), Path(output)
-    _quiet_when_headless()
+    if not only_plan:
+        models.check_packages(config)
+    quiet_when_headless()
     tokenizer = models.load_tokenizer(config)
     if evaluation is None and config.evaluation_share > 0:
         shares = {"train": 1 - config.evaluation_share, "held out": config.evaluation_share}
@@ -140,12 +148,10 @@ def train(
         evaluation, evaluation_target = pairs.filter(pl.Series(held)), _rows(target, held)
         pairs, target = pairs.filter(pl.Series(~held)), _rows(target, ~held)
         evidence, evaluation_evidence = _rows(evidence, ~held), _rows(evidence, held)
-    else:
-        evaluation_evidence = None
-    examples = _examples(config, pairs, target, tokenizer, evidence)
+    examples = _examples(config, pairs, target, tokenizer, evidence, "evidence")
     held_out = None
     if evaluation is not None and len(evaluation):
-        held_out = _examples(config, evaluation, evaluation_target, tokenizer, evaluation_evidence)
+        held_out = _examples(config, evaluation, evaluation_target, tokenizer, evaluation_evidence, "evaluation_evidence")  # fmt: skip
     labels = ["reward"] if config.task == "reward" else _rule_names(target, rule_ids)
 
     processes = int(os.environ.get("WORLD_SIZE", "1"))
@@ -155,10 +161,16 @@ def train(
     expected.check()
     if only_plan:
         return TrainedModel(output, config)
-    main = int(os.environ.get("RANK", "0")) == 0
-    digest = _digest(examples)
-    if main:
-        _begin(output, config, digest, resume)
+    digests = {"data_sha256": _digest(examples)}
+    if held_out is not None:
+        digests["evaluation_sha256"] = _digest(held_out)
+    identity = _identity(config, digests["data_sha256"], labels)
+    if resume:
+        _refuse_another(output, identity)
+        if (metrics := _finished(output, identity, digests)) is not None:
+            return TrainedModel(output, config, metrics)
+    if int(os.environ.get("RANK", "0")) == 0:
+        _begin(output, config, identity, resume)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = models.load_model(config, tokenizer, labels, device)
     with StopOnSignal() as stop:
@@ -166,13 +178,16 @@ def train(
             config, model, tokenizer, examples, held_out, output, [MetricsFile(output), Progress(), stop]
         )  # fmt: skip
         checkpoint = _newest(output) if resume else None
-        trainer.train(resume_from_checkpoint=checkpoint)
+        if checkpoint is not None and _is_last(checkpoint):
+            trainer.take_up(checkpoint)
+        else:
+            trainer.train(resume_from_checkpoint=checkpoint)
         if stop.asked and trainer.state.global_step < trainer.state.max_steps:
             return TrainedModel(output, config, stopped=True)
         metrics = {}
         if held_out is not None:
             metrics = {k.removeprefix("eval_"): v for k, v in trainer.evaluate().items()}
-    told = {"data_sha256": digest, **(provenance or {})}
+    told = digests | (provenance or {})
     _finish(trainer, tokenizer, output, metrics, examples, told, labels)
     return TrainedModel(output, config, metrics)
 
@@ -196,8 +211,9 @@ def logits(
                                        "lora": None, "checkpointed_layers": 0})  # fmt: skip
     tokenizer = AutoTokenizer.from_pretrained(folder)
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    described = AutoConfig.from_pretrained(folder)
     model = AutoModelForSequenceClassification.from_pretrained(
-        folder, attn_implementation=models.attention.choose(config.attention, device)
+        folder, attn_implementation=models.attention.choose(config.attention, device, described)
     )
     model = models.read_packed(model.eval().to(device))
     if config.task == "reward":
@@ -225,22 +241,16 @@ def _target(config: TrainingConfig, pairs: pl.DataFrame, target):
     return np.where(preference == 0, np.nan, (preference + 1) / 2)
 
 
-def _examples(config, pairs, target, tokenizer, evidence) -> batches.Examples:
+def _examples(config, pairs, target, tokenizer, evidence, name: str) -> batches.Examples:
     target = _target(config, pairs, target)
     if config.task == "adapter":
         return batches.adapter_examples(pairs, target, tokenizer, max_tokens=config.max_tokens)
     if config.objective == "margin" and evidence is None:
-        raise ValueError("evidence is None; allowed: with objective 'margin' one number a pair")
+        raise ValueError(f"{name} is None; allowed: with objective 'margin' one number a pair, from a file its column 'evidence'")  # fmt: skip
     return batches.preference_examples(
         pairs, target, tokenizer, max_tokens=config.max_tokens, too_long=config.too_long,
         evidence=evidence, hard=config.objective != "soft",
     )  # fmt: skip
-
-
-def _quiet_when_headless() -> None:
-    """No bars of weights being read or written where nobody looks."""
-    if not sys.stderr.isatty():
-        disable_progress_bar()
 
 
 def _rows(values, mask: np.ndarray):
@@ -271,24 +281,53 @@ def _newest(output: Path) -> str | None:
     return get_last_checkpoint(str(home)) if home.is_dir() else None
 
 
-def _begin(output: Path, config: TrainingConfig, digest: str, resume: bool) -> None:
-    """Refuse to go on from a run with other settings or data; note this run's."""
+def _is_last(checkpoint: str) -> bool:
+    """Whether nothing is left to train behind a checkpoint."""
+    state = TrainerState.load_from_json(str(Path(checkpoint) / TRAINER_STATE_NAME))
+    return state.global_step >= state.max_steps
+
+
+def _identity(config: TrainingConfig, data_sha256: str, labels: list[str]) -> dict:
+    """What two calls must share to be one run: data, and the settings that decide what is learned."""
+    settings = {k: v for k, v in config.model_dump(mode="json").items() if k not in _FREE}
+    return settings | {"data_sha256": data_sha256, "labels": labels}
+
+
+def _read_json(path: Path) -> dict | None:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def _refuse_another(output: Path, identity: dict) -> None:
+    """Refuse to go on from, or write over, a run with other settings or data."""
+    before = _read_json(output / "identity.json")
+    if before is None or not (_newest(output) or (output / "model").is_dir()):
+        return
+    other = sorted(k for k in identity if before.get(k) != identity[k])
+    if other:
+        raise ValueError(
+            f"{output} holds a run with another {', '.join(other)}; allowed: the same settings "
+            "and data, resume=False, or another folder"
+        )
+
+
+def _finished(output: Path, identity: dict, digests: dict[str, str]) -> dict | None:
+    """The held-out measures of this very run if it has left its model; None if it has not."""
+    result = _read_json(output / "result.json")
+    if result is None or _read_json(output / "identity.json") != identity:
+        return None
+    told = {name: result["provenance"].get(name) for name in ("data_sha256", "evaluation_sha256")}
+    same = told == {"data_sha256": None, "evaluation_sha256": None} | digests
+    return result["metrics"] if same and (output / "model").is_dir() else None
+
+
+def _begin(output: Path, config: TrainingConfig, identity: dict, resume: bool) -> None:
+    """Note what run this is; without `resume` drop what another left."""
     output.mkdir(parents=True, exist_ok=True)
-    identity = {k: v for k, v in config.model_dump(mode="json").items() if k not in _FREE}
-    identity["data_sha256"] = digest
-    noted = output / "identity.json"
     if not resume:
         shutil.rmtree(output / CHECKPOINTS, ignore_errors=True)
-        (output / "metrics.jsonl").unlink(missing_ok=True)
-    elif _newest(output) and noted.is_file():
-        before = json.loads(noted.read_text())
-        other = sorted(k for k in identity if before.get(k) != identity[k])
-        if other:
-            raise ValueError(
-                f"{output} holds checkpoints of a run with another {', '.join(other)}; allowed: the "
-                "same settings and data, resume=False, or another folder"
-            )
-    write_json(noted, identity)
+        for name in ("metrics.jsonl", "result.json"):
+            (output / name).unlink(missing_ok=True)
+    write_json(output / "identity.json", identity)
     text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
     write_atomically(output / "config.yaml", lambda p: p.write_text(text, encoding="utf-8"))
 
@@ -298,18 +337,24 @@ def _finish(trainer, tokenizer, output: Path, metrics, examples, told, labels: l
     state = trainer.whole_state()  # all processes take part
     if not trainer.args.should_save:
         return
-    staging, target = output / ".model", output / "model"
+    config, staging, target = trainer.config, output / ".model", output / "model"
     shutil.rmtree(staging, ignore_errors=True)
     model = trainer.accelerator.unwrap_model(trainer.model)
-    if state is not None and trainer.config.lora:  # a sharded base cannot be merged in place
-        model = models.load_model(trainer.config, tokenizer, labels)
-        model.load_state_dict(state)
+    if config.lora and (state is not None or config.lora.quantize):
+        model = models.whole_precision(state or model.state_dict(), config, tokenizer, labels)
         state = None
-    models.save_plain(model, tokenizer, staging, state)
-    write_card(
-        staging, trainer.config, metrics=metrics, n_train=len(examples),
-        left_out=examples.left_out, provenance=told, n_labels=len(labels),
-    )  # fmt: skip
-    shutil.rmtree(target, ignore_errors=True)
-    staging.rename(target)
-    write_json(output / "result.json", {"metrics": metrics, "provenance": told})
+    try:
+        models.save_plain(model, tokenizer, staging, state)
+        write_card(
+            staging, config, metrics=metrics, n_train=len(examples), left_out=examples.left_out,
+            provenance=told, n_labels=len(labels), dtype=str(model.dtype).removeprefix("torch."),
+        )  # fmt: skip
+        shutil.rmtree(target, ignore_errors=True)
+        staging.rename(target)
+        write_json(output / "result.json", {"metrics": metrics, "provenance": told})
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise OSError(
+            f"the final model could not be written to {target} ({error}); the checkpoint of step "
+            f"{trainer.state.global_step} is untouched: the same call goes on from it"
+        ) from error

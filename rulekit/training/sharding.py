@@ -30,7 +30,8 @@ def shard(model: torch.nn.Module, device: torch.device) -> torch.nn.Module:
     Parameters
     ----------
     model
-        On `device`, the same on every process.
+        On the CPU, the same on every process; the device gets one block after the other, and keeps
+        its part.
     device
         Of this process.
     """

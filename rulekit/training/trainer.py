@@ -2,7 +2,7 @@
 
 What differs from it: a step is a list of packed passes whose weighted losses add up to the mean
 over the step's pairs; a loss or gradient that is not finite stops the run and names the pairs; a
-checkpoint appears under its name only once all of it is on disk; SIGTERM saves and stops.
+checkpoint appears under its name only once all of it is on disk; a signal saves and stops.
 """
 
 from __future__ import annotations
@@ -15,16 +15,18 @@ from pathlib import Path
 import numpy as np
 import torch
 from transformers import Trainer, TrainingArguments
-from transformers.trainer_callback import PrinterCallback
-from transformers.trainer_utils import rotate_checkpoints
+from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer_callback import PrinterCallback, TrainerState
+from transformers.trainer_utils import get_last_checkpoint, rotate_checkpoints
 
-from rulekit.evaluate import adapter_metrics, wilson
 from rulekit.training.batches import Examples, Steps, in_order, pack
 from rulekit.training.config import TrainingConfig
+from rulekit.training.measures import held_out_metrics
 from rulekit.training.models import packed_inputs
 from rulekit.training.objectives import losses
 
 CHECKPOINTS = "checkpoints"
+_NEVER = 1 << 40  # steps
 
 
 class PackedTrainer(Trainer):
@@ -58,9 +60,11 @@ class PackedTrainer(Trainer):
         self.output = Path(output)
         self._checkpoint_folder: Path | None = None  # set while a checkpoint is being written
         self._window = _Window()
+        args = arguments(config, self.output, evaluation is not None)
+        self.sharded = config.fsdp and args.world_size > 1
         super().__init__(
             model=model,
-            args=arguments(config, self.output, evaluation is not None),
+            args=args,
             train_dataset=examples,
             eval_dataset=evaluation,
             processing_class=tokenizer,
@@ -68,7 +72,6 @@ class PackedTrainer(Trainer):
             callbacks=list(callbacks),
         )
         self.remove_callback(PrinterCallback)
-        self.sharded = config.fsdp and self.args.world_size > 1
         if self.sharded:
             from rulekit.training import sharding
 
@@ -77,6 +80,11 @@ class PackedTrainer(Trainer):
             # The Trainer then neither moves nor wraps the model.
             self.is_distributed_loading_by_transformers = True
             self.place_model_on_device = False
+
+    def _move_model_to_device(self, model, device: torch.device) -> None:
+        """Leave a model that will be sharded on the CPU: it need not fit on one device."""
+        if not self.sharded:
+            super()._move_model_to_device(model, device)
 
     # Steps ---------------------------------------------------------------------------------------
 
@@ -122,9 +130,11 @@ class PackedTrainer(Trainer):
 
     def _refuse(self, what: str, names: list[str]) -> None:
         shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+        newest = get_last_checkpoint(str(self.output / CHECKPOINTS)) if (self.output / CHECKPOINTS).is_dir() else None  # fmt: skip
+        good = f"the last good checkpoint is {newest}" if newest else "there is no checkpoint yet"
         raise FloatingPointError(
             f"the {what} of step {self.state.global_step + 1} is not finite; pairs: {shown}. The "
-            f"weights of step {self.state.global_step} are untouched by it"
+            f"weights of step {self.state.global_step} are untouched by it; {good}"
         )
 
     def create_optimizer(self, model=None):
@@ -247,9 +257,15 @@ class PackedTrainer(Trainer):
         return None
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model=None) -> None:
-        if not self.sharded:
-            return super()._load_from_checkpoint(resume_from_checkpoint, model)
-        return self._sharding.load_weights(self.model, resume_from_checkpoint)
+        if self.sharded:
+            self._sharding.load_weights(self.model, resume_from_checkpoint)
+        elif self.config.lora:  # the Trainer would load them as a new adapter, in float32
+            import peft
+
+            state = peft.load_peft_weights(resume_from_checkpoint, device="cpu")
+            peft.set_peft_model_state_dict(self.model, state)
+        else:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if not self.sharded or checkpoint is None:
@@ -258,38 +274,14 @@ class PackedTrainer(Trainer):
         scheduler = torch.load(Path(checkpoint) / "scheduler.pt", weights_only=True)
         return self.lr_scheduler.load_state_dict(scheduler)
 
+    def take_up(self, checkpoint: str) -> None:
+        """Put in the weights and the state of a checkpoint behind which there is nothing to train."""
+        self._load_from_checkpoint(checkpoint)
+        self.state = TrainerState.load_from_json(str(Path(checkpoint) / TRAINER_STATE_NAME))
+
     def whole_state(self) -> dict[str, torch.Tensor] | None:
         """All weights of a sharded model; None of a model that every process has whole."""
         return self._sharding.whole_state(self.model) if self.sharded else None
-
-
-def held_out_metrics(
-    logits: np.ndarray, examples: Examples, config: TrainingConfig
-) -> dict[str, float]:
-    """Loss, and accuracy with its Wilson 95 % interval or the adapter's measures.
-
-    Ties of two rewards count as half; pairs with the target ½ have no right answer and are left
-    out of the accuracy.
-    """
-    batch = {"target": torch.from_numpy(examples.target), "evidence": torch.from_numpy(examples.evidence)}  # fmt: skip
-    flat = torch.from_numpy(logits if config.task == "adapter" else logits.reshape(-1, 1))
-    metrics = {"loss": float(losses(flat, batch, config).mean()), "n": len(examples)}
-    if config.task == "adapter":
-        probabilities = 1 / (1 + np.exp(-logits.astype(np.float64)))
-        return metrics | adapter_metrics(probabilities, examples.target > 0.5, config.k)
-    margin = (logits[:, 0] - logits[:, 1]).astype(np.float64)
-    side = np.sign(examples.target - 0.5)
-    decided = side != 0
-    right = (np.sign(margin[decided] * side[decided]) + 1) / 2
-    low, high = wilson(float(right.sum()), int(decided.sum()))
-    return metrics | {
-        "accuracy": float(right.mean()),
-        "accuracy_low": low,
-        "accuracy_high": high,
-        "n_decided": int(decided.sum()),
-        "margin": float((margin * side)[decided].mean()),
-        "mean_reward": float(logits.mean()),
-    }
 
 
 def needs_own_optimizer(config: TrainingConfig) -> bool:
@@ -304,10 +296,11 @@ def arguments(config: TrainingConfig, output: Path, evaluates: bool) -> Training
         reports = ["tensorboard"]
     every = {
         "eval": config.evaluate_every if evaluates else 0,
-        "save": config.save_every,
         "logging": config.log_every,
     }
-    strategies = {}
+    # With the strategy `steps` the last one always leaves a checkpoint; below 1 it is a share.
+    between = 0.1 if config.save_every is None else config.save_every or _NEVER
+    strategies = {"save_strategy": "steps", "save_steps": between}
     for name, steps in every.items():
         strategies[f"{name}_strategy"] = "steps" if steps else "no"
         if steps:
