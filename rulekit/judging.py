@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from itertools import combinations
 
 import numpy as np
 import polars as pl
@@ -25,7 +26,7 @@ from rulekit.pairs import folds, prompt_groups, prompt_text
 from rulekit.rules import RuleSet
 from rulekit.scores import Scores
 from rulekit.select import select
-from rulekit.sources import Labelled, second_reading
+from rulekit.sources import Labelled, second_rankings, second_reading
 
 
 def design_table(
@@ -308,6 +309,26 @@ def reader_agreement(seed: int = 0, resamples: int = 500) -> pl.DataFrame:
                      "sign_agreement": (a == b)[both].mean(), "n_relevant_to_both": int(both.sum()),
                      "n": a.size})  # fmt: skip
     return pl.DataFrame(rows)
+
+
+def ranking_agreement(seed: int = 0) -> dict[str, float | int]:
+    """How far the corpus' two readers put the responses of a prompt in the same order.
+
+    Returns
+    -------
+    ``same_order``, the share of pairs of responses in the same order; ``tau``, Kendall's, the share
+    less that of the opposite order, with its 95 % bootstrap interval over prompts ``low`` and
+    ``high``; ``n`` pairs of ``n_prompts`` prompts.
+    """
+    same = []
+    for first, second in second_rankings():
+        place = {r: i for i, r in enumerate(second)}
+        same.append([place[x] < place[y] for x, y in combinations(first, 2)])
+    same = np.array(same)  # (n_prompts, 6)
+    tau = 2 * same.mean(axis=1) - 1
+    low, high = np.quantile([tau[d].mean() for d in _resampled(range(len(tau)), seed)], (0.025, 0.975))  # fmt: skip
+    return {"same_order": float(same.mean()), "tau": float(tau.mean()), "low": float(low),
+            "high": float(high), "n": same.size, "n_prompts": len(same)}  # fmt: skip
 
 
 def judge_agreement(

@@ -216,12 +216,22 @@ def second_reading() -> tuple[list[str], np.ndarray, np.ndarray, RuleSet]:
     (n_responses, n_rules) each, and the rules.
     """
     rules = RuleSet.load(resource("data/rules.yaml"))
-    lines = resource("data/second-reading.jsonl").read_text(encoding="utf-8").splitlines()
-    entries = ((row["prompt_id"], row["responses"]) for row in map(json.loads, lines))
+    entries = ((row["prompt_id"], row["responses"]) for row in _lines("second-reading"))
     names, second = _annotated(entries, rules)
     every, first = annotations(load("embedded"), rules)
     row_of = {name: i for i, name in enumerate(every)}
     return names, first[[row_of[n] for n in names]], second, rules
+
+
+def second_rankings() -> list[tuple[list[str], list[str]]]:
+    """The first and the second reader's orders of response ids, best first, prompt by prompt."""
+    first = {row["prompt_id"]: row["ranking"] for row in _lines("pairs")}
+    return [(first[row["prompt_id"]], row["ranking"]) for row in _lines("second-reading")]
+
+
+def _lines(name: str) -> list[dict]:
+    text = resource(f"data/{name}.jsonl").read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines()]
 
 
 def _annotated(prompts, rules: RuleSet) -> tuple[list[str], np.ndarray]:

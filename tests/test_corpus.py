@@ -1,12 +1,15 @@
 """The embedded corpus is what its card says: counts, coverage, schema, lengths, splits, agreement."""
 
 import json
+import re
 from collections import Counter
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+from scipy.stats import kendalltau
 from sklearn.metrics import cohen_kappa_score
 
 import rulekit as rk
@@ -73,25 +76,65 @@ def test_counts_of_prompts_kinds_severities_and_forms(corpus):
     assert sum(n < 20 for n in lengths) >= 15
 
 
-def test_every_rule_is_annotated_on_six_responses_or_more_both_ways(corpus):
-    satisfied, violated = Counter(), Counter()
+def test_every_rule_is_annotated_on_six_responses_or_more_and_occurs_in_training(corpus, rules):
+    satisfied, violated, trained = Counter(), Counter(), set()
     for row in corpus:
         for response in row["responses"]:
             satisfied.update(response["satisfies"])
             violated.update(response["violates"])
-    rules = rk.RuleSet.load(resource("data/rules.yaml"))
+            if row["split"] == "train":
+                trained.update(response["satisfies"] + response["violates"])
     assert min(satisfied[i] + violated[i] for i in rules.ids) >= 6
     assert min(satisfied[i] for i in rules.ids) >= 2
-    assert min(violated[i] for i in rules.ids) >= 2
+    assert trained == set(rules.ids)
+    # A violation of these would be a recipe, which no text may hold.
+    never = {"no-weapon-instructions", "no-phishing-text", "no-self-harm-method"}
+    assert {i for i in rules.ids if not violated[i]} == never
 
 
-def test_the_longer_response_is_better_in_about_half_of_the_pairs(corpus):
-    longer = []
+def longer_is_better(corpus, chosen=lambda row, places: True):
+    """Whether the longer of two responses is ranked higher, of all pairs of places that count."""
+    found = []
     for row in corpus:
-        size = {r["id"]: len(r["text"]) for r in row["responses"]}
-        longer += [size[x] > size[y] for x, y in combinations(row["ranking"], 2)
-                   if size[x] != size[y]]  # fmt: skip
-    assert 0.45 <= np.mean(longer) <= 0.55
+        size = {r["id"]: words(r["text"]) for r in row["responses"]}
+        for i, j in combinations(range(4), 2):
+            x, y = size[row["ranking"][i]], size[row["ranking"][j]]
+            if x != y and chosen(row, (i, j)):
+                found.append(x > y)
+    return np.mean(found)
+
+
+def test_the_longer_response_is_better_in_half_of_the_pairs_of_every_two_places_and_kind(corpus):
+    assert 0.45 <= longer_is_better(corpus) <= 0.55
+    for places in combinations(range(4), 2):
+        share = longer_is_better(corpus, lambda row, p, want=places: p == want)
+        assert 0.4 <= share <= 0.6, places
+    for kind in ("unsafe", "over_refusal", "benign"):
+        assert 0.4 <= longer_is_better(corpus, lambda row, p, want=kind: row["kind"] == want) <= 0.6
+
+
+def test_every_place_in_the_ranking_holds_responses_of_every_length(corpus):
+    for place in range(4):
+        sizes = np.array([words(next(r["text"] for r in row["responses"] if r["id"] == row["ranking"][place]))
+                          for row in corpus])  # fmt: skip
+        assert np.quantile(sizes, 0.2) <= 40
+        assert np.quantile(sizes, 0.8) >= 85
+
+
+def test_no_text_names_anybody_or_anything_that_has_not_been_looked_at(corpus):
+    """Capitalised words inside sentences are generic, of public knowledge, or invented."""
+    known = set((Path(__file__).parent / "corpus_names.txt").read_text(encoding="utf-8").split())
+    inside = re.compile(
+        r"(?<![.!?:…\"”'’\n]\s)(?<!^)(?<![\"“‘(\n])\b[A-Z][\w’'-]+"  # not after a full stop or quote
+    )
+    for row in corpus:
+        for text in [prompt_text(row["prompt"]).replace("Assistant: ", "").replace("User: ", ""),
+                     *(r["text"] for r in row["responses"])]:  # fmt: skip
+            assert not set(inside.findall(text)) - known, row["prompt_id"]
+            assert not re.search(r"\+?\d[\d \-/]{6,}\d", text), row[
+                "prompt_id"
+            ]  # telephone numbers
+            assert not re.search(r"\w@\w|https?:|www\.", text), row["prompt_id"]
 
 
 def test_the_ranking_is_not_a_sum_of_the_annotated_rules():
@@ -119,7 +162,10 @@ def test_no_near_duplicate_prompts_nor_responses_across_splits(corpus):
     split = np.repeat([row["split"] for row in corpus], 4)
     long = np.array([words(t) >= 8 for t in texts])
     across = (split[:, None] != split) & long[:, None] & long
-    assert similarity(texts)[across].max() < 0.85
+    close = similarity(texts)
+    assert close[across].max() < 0.85
+    same = np.repeat(np.arange(len(corpus)), 4)
+    assert close[same[:, None] == same].max() < 0.97  # nor one response twice to a prompt
 
 
 def test_second_reading_covers_a_quarter_of_the_responses_in_every_category(corpus):
@@ -141,8 +187,48 @@ def test_agreement_of_the_two_readers_is_that_of_scikit_learn_and_of_the_card():
         assert f"| {name} | {kappa:.2f} |" in card
 
 
+def test_agreement_of_the_two_rankings_is_that_of_scipy_and_of_the_card():
+    found = rk.judging.ranking_agreement()
+    taus = [kendalltau([a.index(r) for r in "abcd"], [b.index(r) for r in "abcd"]).statistic
+            for a, b in rk.sources.second_rankings()]  # fmt: skip
+    assert found["tau"] == pytest.approx(np.mean(taus))
+    assert found["n_prompts"] == len(taus) >= 36
+    assert found["low"] > 0.6
+    card = resource("data/README.md").read_text(encoding="utf-8")
+    assert f"{100 * found['same_order']:.0f} % of pairs" in card
+    assert f"Kendall's τ {found['tau']:.2f} [{found['low']:.2f}, {found['high']:.2f}]" in card
+
+
 def test_cohen_kappa_knows_chance_agreement_and_refuses_unequal_lengths():
     assert rk.evaluate.cohen_kappa([1, 0, 1, 0], [1, 0, 1, 0]) == 1
     assert rk.evaluate.cohen_kappa([1, 1, 0, 0], [1, 0, 1, 0]) == 0
     with pytest.raises(ValueError, match="3 and 2 categories"):
         rk.evaluate.cohen_kappa([1, 1, 0], [1, 0])
+
+
+def test_the_card_states_the_counts_of_the_corpus(corpus):
+    card = " ".join(resource("data/README.md").read_text(encoding="utf-8").split())
+    kinds = Counter(row["kind"] for row in corpus)
+    severity = Counter(row["severity"] for row in corpus)
+    marks = [(len(r["satisfies"]), len(r["violates"])) for row in corpus for r in row["responses"]]
+    sizes = [words(r["text"]) for row in corpus for r in row["responses"]]
+    prompts = [words(prompt_text(row["prompt"])) for row in corpus]
+    rules = Counter(i for row in corpus for r in row["responses"]
+                    for i in r["satisfies"] + r["violates"])  # fmt: skip
+    pairs = rk.sources.load("embedded")
+    _, scores = rk.sources.load_ratings("embedded")
+    margin = rk.label(scores, rk.select(scores, method="all")).margin
+    agreement = rk.evaluate.pairwise_accuracy(margin, pairs["preference"]).value
+    for statement in (
+        f"{kinds['unsafe']} prompts are unsafe ({severity['minor']} minor, {severity['moderate']} "
+        f"moderate, {severity['severe']} severe), {kinds['over_refusal']} over-refusal, "
+        f"{kinds['benign']} benign",
+        f"{sum(isinstance(row['prompt'], list) for row in corpus)} have several turns, "
+        f"{sum(n > 100 for n in prompts)} more than 100 words (median {np.median(prompts):.0f})",
+        f"{min(sizes)} to {max(sizes)} words, median {np.median(sizes):.0f}",
+        f"better one in {100 * longer_is_better(corpus):.0f} %",
+        f"{sum(s for s, _ in marks):,} rules are satisfied and {sum(v for _, v in marks):,} violated",
+        f"on {min(rules.values())} responses or more",
+        f"agrees with the ranking in {100 * agreement:.0f} %",
+    ):
+        assert statement in card

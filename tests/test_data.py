@@ -57,10 +57,10 @@ def test_a_bad_rule_file_is_refused_by_name(tmp_path, text, message):
     assert message in str(error.value)
 
 
-def test_embedded_corpus_has_four_annotated_responses_to_each_of_thirty_prompts_or_more():
+def test_embedded_corpus_has_four_annotated_responses_to_each_of_120_prompts_or_more():
     pairs = rk.sources.load("embedded")
     prompts = pairs["prompt_id"].n_unique()
-    assert prompts >= 30
+    assert prompts >= 120
     assert len(pairs) == 6 * prompts
     assert set(pairs["split"]) == {"train", "validation", "test"}
     assert 0.4 < (pairs["preference"] == 1).mean() < 0.6  # the side tells nothing
