@@ -5,6 +5,7 @@ Built on `annotate`: the same store, the same judge, the same ledger.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +14,12 @@ from typing import Protocol
 import numpy as np
 import polars as pl
 
-from rulekit.annotate import PairWork, Rater
 from rulekit.label import Labels, label
 from rulekit.rules import RuleSet
 from rulekit.scores import Scores
 from rulekit.select import Selection
 from rulekit.store import Store
+from rulekit.work import Rater, pair_work
 
 
 class NamesRules(Protocol):
@@ -65,6 +66,11 @@ class AnytimeLabels:
     confidence: np.ndarray
     n_rated: np.ndarray
 
+    def rows(self, index: np.ndarray) -> AnytimeLabels:
+        """The labels of some pairs: an integer or boolean index."""
+        fields = (self.margin, self.preference, self.confidence, self.n_rated)
+        return AnytimeLabels(*(f[index] for f in fields))
+
 
 def annotate_adaptive(
     pairs: pl.DataFrame,
@@ -72,7 +78,7 @@ def annotate_adaptive(
     judge: Rater,
     store: Store | str | Path,
     adapter: NamesRules,
-    k: int = 5,
+    k: int | None = None,
     **settings,
 ) -> AdaptiveRatings:
     """Rate only the k rules that the adapter names for each pair.
@@ -82,15 +88,26 @@ def annotate_adaptive(
     adapter
         A trained `RuleAdapter`, or anything with its `select`.
     k
-        Rules a pair.
+        Rules a pair; 5 by default, or all where there are fewer.
     pairs, rules, judge, store, settings
-        As for `annotate`, errors too.
+        As for `annotate`, errors too; the `result` of an `Incomplete` holds the selection and the
+        scores of the complete pairs.
+
+    Raises
+    ------
+    ValueError
+        If the adapter was trained on other rules.
     """
-    selection = _order(adapter, pairs, rules, k)
-    work = PairWork(pairs, rules, judge, store, **settings)
+    selection = _order(adapter, pairs, rules, min(5, len(rules)) if k is None else k)
+    work = pair_work(pairs, rules, judge, store, **settings)
     with work:
-        work.rate(work.mask(np.arange(len(pairs)), selection.indices))
-    return AdaptiveRatings(selection, work.scores(np.arange(len(pairs)), selection.indices))
+        every = np.arange(len(pairs))
+        work.rate(work.named(every, selection.indices))
+        complete, scores = work.scores(every, selection.indices)
+        named = Selection(selection.indices[complete], selection.method, selection.n_rules)
+        result = None if scores is None else AdaptiveRatings(named, scores)
+        work.finish(complete, result)
+    return result
 
 
 def annotate_anytime(
@@ -119,22 +136,28 @@ def annotate_anytime(
     beta
         Slope of the confidence, as for `rulekit.label`.
     pairs, rules, judge, store, adapter, settings
-        As for `annotate_adaptive`.
+        As for `annotate_adaptive`, errors too: the `result` of an `Incomplete` has the labels of
+        the pairs whose ratings so far are all there.
     """
     if not 0.5 <= threshold <= 1:
         raise ValueError(f"threshold is {threshold}; allowed: 0.5 to 1")
     if step < 1:
         raise ValueError(f"step is {step}; allowed: 1 or more")
-    order = _order(adapter, pairs, rules, max_rules or len(rules)).indices
+    most = len(rules) if max_rules is None else max_rules
+    order = _order(adapter, pairs, rules, most).indices
     n = len(pairs)
     out = AnytimeLabels(np.zeros(n), np.zeros(n, np.int8), np.full(n, 0.5), np.zeros(n, np.int32))
-    work = PairWork(pairs, rules, judge, store, **settings)
-    open_pairs = np.arange(n)
+    work = pair_work(pairs, rules, judge, store, **settings)
+    open_pairs, complete = np.arange(n), np.ones(n, bool)
     with work:
-        for seen in range(0, order.shape[1], step):
-            upto = min(seen + step, order.shape[1])
-            work.rate(work.mask(open_pairs, order[open_pairs, seen:upto]))
-            scores = work.scores(open_pairs, order[open_pairs, :upto])
+        for seen in range(0, most, step):
+            upto = min(seen + step, most)
+            work.rate(work.named(open_pairs, order[open_pairs, seen:upto]))
+            there, scores = work.scores(open_pairs, order[open_pairs, :upto])
+            complete[open_pairs[~there]] = False
+            open_pairs = open_pairs[there]
+            if scores is None:
+                break
             labels = label(scores, _every(scores), beta=beta)
             out.margin[open_pairs] = labels.margin
             out.preference[open_pairs] = labels.preference
@@ -143,6 +166,7 @@ def annotate_anytime(
             open_pairs = open_pairs[labels.confidence < threshold]
             if not len(open_pairs):
                 break
+        work.finish(complete, out.rows(complete))
     return out
 
 
@@ -154,6 +178,8 @@ def cost_curve(
     groups=None,
     thresholds=(0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999),
     beta: float = 1.0,
+    tokens: tuple[float, float] | None = None,
+    step: int = 1,
     seed: int = 0,
 ) -> pl.DataFrame:
     """Accuracy against cost: what stopping early would have given on pairs that are fully rated.
@@ -171,12 +197,18 @@ def cost_curve(
         Confidences to stop at.
     beta
         Slope of the confidence.
+    tokens
+        Tokens of a response and its instruction, read once for each call of the judge, and of a
+        rule, on average; a judge's `report` or `ledger` tells them.
+    step
+        Rules rated in a call, for the tokens: each further call reads the response again.
 
     Returns
     -------
     One row an order and stop: order, stop (``confidence`` or ``first k``), setting (the threshold,
-    or k), rules (mean a pair), cost (share of all ratings), value, low, high, n. The 95 % interval
-    is Wilson's, or with `groups` a bootstrap over them.
+    or k), rules (mean a pair), cost (share of all ratings), tokens (mean a pair; null where
+    `tokens` is not given), token_cost (their share of those of all rules in one call), value, low,
+    high, n. The 95 % interval is Wilson's, or with `groups` a bootstrap over them.
     """
     from rulekit.evaluate import pairwise_accuracy
 
@@ -193,18 +225,39 @@ def cost_curve(
             reached[np.abs(reached) < 1e-6 * (last + 1)] = 0.0  # float32 scores: a tie
             accuracy = pairwise_accuracy(reached, preference, groups, seed=seed)
             used = float(last.mean() + 1)
+            read = _tokens(last + 1, step, tokens)
+            whole = _tokens(np.array([scores.n_rules]), scores.n_rules, tokens)
             low, high = accuracy.low, accuracy.high
             if groups is not None:
                 low, high = accuracy.cluster_low, accuracy.cluster_high
             rows.append({"order": name, "stop": stop, "setting": float(setting), "rules": used,
-                         "cost": used / scores.n_rules, "value": accuracy.value,
+                         "cost": used / scores.n_rules, "tokens": read,
+                         "token_cost": None if read is None else read / whole, "value": accuracy.value,
                          "low": low, "high": high, "n": accuracy.n})  # fmt: skip
     return pl.DataFrame(rows)
 
 
+def _tokens(n_rated: np.ndarray, step: int, tokens: tuple[float, float] | None) -> float | None:
+    """Mean tokens of a pair, two responses, under so many rules rated `step` at a time."""
+    if tokens is None:
+        return None
+    shared, own = tokens
+    return float(2 * (np.ceil(n_rated / step) * shared + n_rated * own).mean())
+
+
 def _order(adapter: NamesRules, pairs: pl.DataFrame, rules: RuleSet, k: int) -> Selection:
     if not 1 <= k <= len(rules):
-        raise ValueError(f"k is {k}; allowed: 1 to {len(rules)}")
+        raise ValueError(f"{k} rules a pair; allowed: 1 to {len(rules)}")
+    trained_on = getattr(adapter, "rules_hash", None)
+    if trained_on not in (None, "", rules.hash):
+        raise ValueError(
+            f"the adapter was trained on the rule set {trained_on[:16]}…; allowed: {rules.hash[:16]}…"
+        )
+    if trained_on == "":
+        warnings.warn(
+            "the adapter does not say which rules it was trained on: only their number is checked",
+            stacklevel=3,
+        )
     selection = adapter.select(pairs, k)
     if selection.n_rules != len(rules) or len(selection.indices) != len(pairs):
         raise ValueError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,8 @@ from rulekit.store import Store, response_key, rule_key
 _RESPONSES = 20_000  # responses a row group
 _TABLES = {
     "ratings": "one row a rating: response_id, rule_id, P(no), P(irrelevant), P(yes), "
-    "score = P(yes) - P(no), relevance = 1 - P(irrelevant)",
+    "score = P(yes) - P(no), relevance = 1 - P(irrelevant), answer_mass (the probability of the "
+    "three answers together before they were made to sum to 1; null where the judge does not tell)",
     "responses": "one row a response: response_id, prompt, response",
     "pairs": "one row a pair: pair_id, response_id_a, response_id_b, preference "
     "(+1 the first, -1 the second, 0 a tie, null unknown)",
@@ -42,7 +43,8 @@ def write_ratings(path: str | Path, store: Store, responses: np.ndarray, rules: 
     Returns
     -------
     The number of rows. Columns: response_id (hexadecimal key), rule_id, p_no, p_irrelevant,
-    p_yes, score, relevance; what is not rated has no row.
+    p_yes, score, relevance, answer_mass (null where the judge does not tell); what is not rated
+    has no row.
     """
     import pyarrow.parquet as pq
 
@@ -52,7 +54,7 @@ def write_ratings(path: str | Path, store: Store, responses: np.ndarray, rules: 
     def write(temporary: Path) -> None:
         nonlocal rows
         schema = (
-            _ratings(keys([]), np.zeros((0, len(rules), 3), np.float32), rules).to_arrow().schema
+            _ratings(keys([]), np.zeros((0, len(rules), 4), np.float32), rules).to_arrow().schema
         )
         with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
             for block, p in _blocks(store, responses, rules):
@@ -64,7 +66,13 @@ def write_ratings(path: str | Path, store: Store, responses: np.ndarray, rules: 
     return rows
 
 
-def write_dataset(folder: str | Path, pairs: pl.DataFrame, rules: RuleSet, store: Store) -> Path:
+def write_dataset(
+    folder: str | Path,
+    pairs: pl.DataFrame,
+    rules: RuleSet,
+    store: Store,
+    figures: Mapping[str, object] | None = None,
+) -> Path:
     """Write pairs, rules and their ratings as a folder that `datasets.load_dataset` reads.
 
     Parameters
@@ -75,6 +83,8 @@ def write_dataset(folder: str | Path, pairs: pl.DataFrame, rules: RuleSet, store
         What was rated.
     store
         The ratings.
+    figures
+        Further lines of the card, such as how many responses were cut.
 
     Returns
     -------
@@ -85,10 +95,9 @@ def write_dataset(folder: str | Path, pairs: pl.DataFrame, rules: RuleSet, store
     sides = {"a": [], "b": []}
     texts: dict[bytes, tuple[str, str]] = {}
     for row in pairs.select("prompt", "response_a", "response_b").iter_rows():
-        prompt = prompt_text(row[0])
         for side, response in zip("ab", row[1:], strict=True):
-            key = response_key(prompt, response)
-            texts[key] = (prompt, response)
+            key = response_key(row[0], response)
+            texts[key] = (prompt_text(row[0]), response)
             sides[side].append(key.hex())
     prompts, responses = zip(*texts.values(), strict=True)
     ids = [key.hex() for key in texts]
@@ -107,7 +116,7 @@ def write_dataset(folder: str | Path, pairs: pl.DataFrame, rules: RuleSet, store
         counts[name] = len(table)
     path = folder / "data" / "ratings.parquet"
     counts["ratings"] = write_ratings(path, store, keys(list(texts)), rules)
-    card = _card(counts, rules, store.identity)
+    card = _card(counts, rules, store.identity, figures or {})
     write_atomically(folder / "README.md", lambda p: p.write_text(card, encoding="utf-8"))
     return folder
 
@@ -118,7 +127,7 @@ def _blocks(
     rule_keys = keys([rule_key(t) for t in rules.texts])
     for start in range(0, len(responses), _RESPONSES):
         block = responses[start : start + _RESPONSES]
-        yield block, store.get(block, rule_keys)
+        yield block, store.get_with_mass(block, rule_keys)
 
 
 def _ratings(responses: np.ndarray, p: np.ndarray, rules: RuleSet) -> pl.DataFrame:
@@ -132,17 +141,19 @@ def _ratings(responses: np.ndarray, p: np.ndarray, rules: RuleSet) -> pl.DataFra
         "rule_id": pl.Series(rules.ids, dtype=pl.String).gather(column),
     }
     values = {name: p[:, i] for i, name in enumerate(("p_no", "p_irrelevant", "p_yes"))}
-    derived = {"score": p[:, 2] - p[:, 0], "relevance": 1 - p[:, 1]}
+    derived = {"score": p[:, 2] - p[:, 0], "relevance": 1 - p[:, 1],
+               "answer_mass": pl.Series(p[:, 3]).fill_nan(None)}  # fmt: skip
     return pl.DataFrame(named | values | derived)
 
 
-def _card(counts: dict[str, int], rules: RuleSet, identity: str) -> str:
+def _card(counts: Mapping, rules: RuleSet, identity: str, figures: Mapping) -> str:
     configs = "\n".join(
         f"- config_name: {name}\n  data_files: data/{name}.parquet"
         + ("\n  default: true" if name == "ratings" else "")
         for name in _TABLES
     )
     tables = "\n".join(f"- `{name}` ({counts[name]:,} rows): {_TABLES[name]}." for name in _TABLES)
+    said = "".join(f"\n- {name}: {value}" for name, value in figures.items())
     return f"""---
 configs:
 {configs}
@@ -161,6 +172,7 @@ Made by `rulekit annotate`.
 Judge: `{identity}`
 
 Rule set: sha256 `{rules.hash}` over the texts in order.
+{said}
 
 The texts may hold harmful content; their licence is that of the data set they come from.
 

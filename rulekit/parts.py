@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 KEY = np.dtype("S16")  # 128 bits of a hash; NumPy compares all 16 bytes
-RECORD = np.dtype([("response", KEY), ("rule", KEY), ("p", "<f4", 3)])  # 44 bytes
+RECORD = np.dtype([("response", KEY), ("rule", KEY), ("p", "<f4", 4)])  # 48 bytes
 CHUNK = 2**20  # ratings merged at a time: what bounds the memory of a merge
 
 
@@ -41,7 +41,7 @@ class Part:
     which
         Position in `rules` of each rating, unsigned (n_ratings,).
     p
-        P(no), P(irrelevant), P(yes), float32 (n_ratings, 3).
+        P(no), P(irrelevant), P(yes), answer mass (NaN: not known), float32 (n_ratings, 4).
     """
 
     responses: np.ndarray
@@ -51,13 +51,13 @@ class Part:
     p: np.ndarray
 
     def fill(self, out: np.ndarray, responses: np.ndarray, rules: np.ndarray) -> None:
-        """Write what is known of these keys into `out`, (len(responses), len(rules), 3)."""
+        """Write what is known of these keys into `out`, (len(responses), len(rules), 4)."""
         column = np.full(len(self.rules), -1)
         at, found = _find(self.rules, rules)
         column[at[found]] = np.flatnonzero(found)
         at, found = _find(self.responses, responses)
         row, at = np.flatnonzero(found), at[found]
-        rating, counts = _ranges(self.offsets[at], self.offsets[at + 1])
+        rating, counts = ranges(self.offsets[at], self.offsets[at + 1])
         columns = column[self.which[rating]]
         wanted = columns >= 0
         out[np.repeat(row, counts)[wanted], columns[wanted]] = self.p[rating[wanted]]
@@ -123,7 +123,7 @@ def write_part(folder: Path, parts: list[Part]) -> None:
     rules = np.unique(np.concatenate([p.rules for p in parts]))
     small = np.dtype("<u2" if len(rules) <= 2**16 else "<u4")
     empty = Part(
-        keys([]), np.zeros(1, np.int64), rules, np.zeros(0, small), np.zeros((0, 3), "<f4")
+        keys([]), np.zeros(1, np.int64), rules, np.zeros(0, small), np.zeros((0, 4), "<f4")
     )
     files = {name: (folder / name).open("wb") for name in _COLUMNS}
     crc = dict.fromkeys(_COLUMNS, 0)
@@ -159,7 +159,7 @@ def open_part(folder: Path) -> Part:
     small = np.dtype("<u2" if head["n_rules"] <= 2**16 else "<u4")
     shapes = {"responses": (head["n_responses"],), "offsets": (head["n_responses"] + 1,),
               "rules": (head["n_rules"],), "which": (head["n_ratings"],),
-              "p": (head["n_ratings"], 3)}  # fmt: skip
+              "p": (head["n_ratings"], 4)}  # fmt: skip
     columns = {}
     for name, dtype in _COLUMNS.items():
         dtype = np.dtype(dtype or small)
@@ -184,7 +184,7 @@ def _find(table: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return at, found
 
 
-def _ranges(starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def ranges(starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """All integers of the half-open ranges in a row, and the length of each range."""
     counts = np.asarray(ends - starts)
     before = np.cumsum(counts) - counts

@@ -6,15 +6,23 @@ AUC, calibration, agreement and abstention, over all rules and for each. The com
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
-from rulekit.annotate import Ledger, Rater, Work
+from rulekit import sources
 from rulekit.evaluate import auc, wilson
+from rulekit.files import resource
+from rulekit.ledger import Ledger
+from rulekit.pairs import _records, prompt_text
+from rulekit.rules import Rule, RuleSet
 from rulekit.sources import Labelled
-from rulekit.store import Store
+from rulekit.store import Store, conversation
+from rulekit.work import Rater, Work
 
 FIGURES = {
     "satisfied_auc": "where the rule applies, P(yes) - P(no) ranks satisfied above violated",
@@ -28,6 +36,126 @@ _BINS, _PER_BIN = 10, 20  # at most so many bins, of at least so many cases each
 _PROMPTS = 10  # fewer are too few to resample
 
 
+_LABELS = {"yes": 1, "satisfied": 1, "no": -1, "violated": -1, "irrelevant": 0,
+           "1": 1, "+1": 1, "-1": -1, "0": 0}  # fmt: skip
+
+
+def labelled(
+    source: str | Path, split: str | None = None, rules: str | Path | None = None
+) -> Labelled:
+    """Labelled responses of a named data set or of a file, their dialogues as messages.
+
+    Parameters
+    ----------
+    source
+        ``embedded``, ``openai-rbr``, or a file (.jsonl, .parquet, .csv) of rows with the columns
+        prompt (a text, or messages), response, rule and label. A rule is an id or a text of
+        `rules`, or a text of its own, which has a space in it. A label is +1, 0, -1, or yes,
+        irrelevant, no.
+    split
+        Of ``embedded``, as for `sources.load_labelled`.
+    rules
+        YAML file of the rules that a file's ids are of; those of the kit by default.
+
+    Returns
+    -------
+    `Labelled`, whose `scores` are NaN where a file has no label.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        Naming file, row and column for a value that is not allowed, or a cell labelled two ways.
+    """
+    if source in _NAMED:
+        if rules is not None:
+            raise ValueError(f"--check {source} takes no --rules: it has its own; allowed: a file")
+        data = sources.load_labelled(source, split)
+        whole = {prompt_text(p): p for p in _NAMED[source]()}
+        return replace(data, prompts=[whole[text] for text in data.prompts])
+    path = Path(source)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"no such file: {path}; allowed: a file, or one of {', '.join(_NAMED)}"
+        )
+    return _labelled_file(path, RuleSet.load(rules or resource("data/rules.yaml")))
+
+
+def _rbr_prompts() -> Iterator[list[dict]]:
+    with sources._obtain(sources._RBR_GOLD).open(encoding="utf-8") as file:
+        yield from (json.loads(line)["prompt"] for line in file)
+
+
+_NAMED = {"embedded": lambda: sources.load("embedded")["prompt"].to_list(),
+          "openai-rbr": _rbr_prompts}  # fmt: skip
+
+
+def _labelled_file(path: Path, known: RuleSet) -> Labelled:
+    texts: dict[tuple[str, str], int] = {}
+    prompts, responses, rules = [], [], {}  # rules: Rule → column
+    cells: dict[tuple[int, int], int] = {}
+    by_name = {r.text: r for r in known} | {r.id: r for r in known}
+    for where, record in _records(path):
+        try:
+            if isinstance(record, ValueError):
+                raise record
+            prompt, response, rule, label = _labelled_row(record, by_name)
+        except ValueError as error:
+            raise ValueError(f"{path}, {where}: {error}") from None
+        key = conversation(prompt), response
+        if key not in texts:
+            texts[key] = len(texts)
+            prompts.append(prompt)
+            responses.append(response)
+        cell = texts[key], rules.setdefault(rule, len(rules))
+        if cells.setdefault(cell, label) != label:
+            raise ValueError(
+                f"{path}, {where}: rule {rule.id!r} has another label for this response already; "
+                "allowed: one label a response and rule"
+            )
+    if not cells:
+        raise ValueError(f"{path}: no labels in it")
+    scores = np.full((len(texts), len(rules)), np.nan, np.float32)
+    for (i, j), label in cells.items():
+        scores[i, j] = label
+    return Labelled(prompts, responses, RuleSet(tuple(rules)), scores)
+
+
+def _labelled_row(record: dict, by_name: dict[str, Rule]) -> tuple[str | list, str, Rule, int]:
+    for column in ("prompt", "response", "rule", "label"):
+        if record.get(column) in (None, "", []):
+            raise ValueError(
+                f"column {column!r} is missing or empty; allowed: prompt, response, rule, label"
+            )
+    prompt, response, rule = record["prompt"], record["response"], record["rule"]
+    messages = isinstance(prompt, list) and all(
+        isinstance(t, dict) and {"role", "content"} <= t.keys() for t in prompt
+    )
+    if not (isinstance(prompt, str) or messages):
+        raise ValueError(f"prompt is {prompt!r:.40}; allowed: a text, or messages")
+    for name, value in (("response", response), ("rule", rule)):
+        if not isinstance(value, str):
+            raise ValueError(f"{name} is {value!r:.40}; allowed: a text")
+    if rule not in by_name:
+        if " " not in rule.strip():
+            few = ", ".join(list(by_name)[-3:])
+            raise ValueError(
+                f"no rule {rule!r}; allowed: an id of the rule set such as {few}, or a text"
+            )
+        by_name[rule] = Rule(f"own{len(by_name):03d}", rule, "uncategorised")
+    label = record["label"]
+    said = str(int(label)) if isinstance(label, float) and label.is_integer() else str(label)
+    if isinstance(label, bool) or said.strip().casefold() not in _LABELS:
+        raise ValueError(f"label is {label!r}; allowed: +1, 0, -1, yes, irrelevant, no")
+    return prompt, response, by_name[rule], _LABELS[said.strip().casefold()]
+
+
+def n_prompts(data: Labelled) -> int:
+    """Different prompts."""
+    return len(set(map(conversation, data.prompts)))
+
+
 def rate_labelled(
     judge: Rater,
     data: Labelled,
@@ -38,19 +166,41 @@ def rate_labelled(
 ) -> np.ndarray:
     """Ratings of labelled responses through a store: P(no), P(irrelevant), P(yes), float32 (n_responses, n_rules, 3).
 
+    NaN where there is no label: such cells are not asked for.
+
     Parameters
     ----------
     judge, store, ledger, settings
         As for `annotate`.
     data
-        n_responses responses and n_rules rules, of `sources.load_labelled`.
+        n_responses responses and n_rules rules, of `labelled`.
+
+    Raises
+    ------
+    Incomplete
+        If ratings are missing; `result` is the labelled responses that are complete, and their
+        ratings.
     """
-    texts = list(zip(data.prompts, data.responses, strict=True))
-    row = {text: i for i, text in enumerate(dict.fromkeys(texts))}
-    work = Work(list(row), data.rules, judge, store, ledger=ledger, **settings)
+    columns = {"response": data.responses}
+    work = Work(data.prompts, columns, data.rules, judge, store, ledger=ledger, **settings)
+    known = ~np.isnan(data.scores)
+    of_key = np.zeros((len(work.keys), len(data.rules)), bool)
+    np.logical_or.at(of_key, work.index[:, 0], known)
     with work:
-        work.rate(np.ones((len(row), len(data.rules)), bool))
-    return work.p[[row[t] for t in texts]]
+        work.rate(of_key.__getitem__)
+        p = work.probabilities()
+        complete = ~(np.isnan(p[..., 0]) & known).any(axis=1)
+        result = _rows(data, complete), p[complete]
+        result = result if complete.any() else None
+        work.finish(complete, result, what="responses")
+    p[~known] = np.nan
+    return p
+
+
+def _rows(data: Labelled, which: np.ndarray) -> Labelled:
+    prompts, responses = ([v for v, kept in zip(values, which, strict=True) if kept]
+                          for values in (data.prompts, data.responses))  # fmt: skip
+    return Labelled(prompts, responses, data.rules, data.scores[which])
 
 
 def judge_quality(
@@ -63,7 +213,7 @@ def judge_quality(
     probabilities
         P(no), P(irrelevant), P(yes) of each response under each rule, (n_responses, n_rules, 3).
     data
-        The labels, of `sources.load_labelled`.
+        The labels, of `labelled` or `sources.load_labelled`; cells without one (NaN) do not count.
     seed, resamples
         Of the bootstrap over prompts.
 
@@ -77,7 +227,7 @@ def judge_quality(
     Raises
     ------
     ValueError
-        If the shape does not fit the labels, or a probability is NaN.
+        If the shape does not fit the labels, or a probability of a labelled cell is NaN.
 
     Notes
     -----
@@ -93,13 +243,14 @@ def judge_quality(
     of agreement for nominal scales" (1960). C. Guo et al., ICML 2017 (expected calibration error).
     """
     p = np.asarray(probabilities, np.float64)
-    truth = np.asarray(data.scores).astype(int)
+    truth = np.asarray(data.scores, np.float64)
     if p.shape != (*truth.shape, 3):
         raise ValueError(f"probabilities have shape {p.shape}; allowed: {(*truth.shape, 3)}")
-    if np.isnan(p).any():
-        i, j = np.argwhere(np.isnan(p).any(axis=2))[0]
+    gaps = np.isnan(p).any(axis=2) & ~np.isnan(truth)
+    if gaps.any():
+        i, j = np.argwhere(gaps)[0]
         raise ValueError(f"probabilities of response {i}, rule {j} are NaN; allowed: rated cells")
-    _, prompt = np.unique(data.prompts, return_inverse=True)
+    _, prompt = np.unique([conversation(t) for t in data.prompts], return_inverse=True)
     rng = np.random.default_rng(seed)
     n_prompts = prompt.max() + 1
     draws = rng.multinomial(n_prompts, np.full(n_prompts, 1 / n_prompts), size=resamples)
@@ -122,8 +273,9 @@ class _Cells:
     """Ratings of some rules with their labels, flat, and the prompts to resample."""
 
     def __init__(self, p, truth, prompt, draws, rng) -> None:
-        self.p, self.truth = p.reshape(-1, 3), truth.ravel()
-        self.prompt = np.repeat(prompt, truth.shape[1])
+        known = ~np.isnan(truth)
+        self.p, self.truth = p[known], truth[known].astype(int)
+        self.prompt = np.broadcast_to(prompt[:, None], truth.shape)[known]
         self.draws, self.rng = draws, rng  # how often each prompt is drawn, (resamples, n_prompts)
         self.relevant = self.truth != 0
 
@@ -214,6 +366,8 @@ def newcombe(value: float, m: int, n: int, confidence: float = 0.95) -> tuple[fl
 
 def _kappa(cells: _Cells) -> dict:
     answer = cells.p.argmax(axis=1) - 1
+    if not len(answer):
+        return _row(reference=0.0)
     counts = cells.summed(np.ones(len(answer), bool), 3 * (cells.truth + 1) + answer + 1, 9)
 
     def kappa(table: np.ndarray) -> np.ndarray:  # (…, 9)

@@ -14,7 +14,8 @@ import shutil
 import uuid
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
@@ -22,13 +23,12 @@ from pathlib import Path
 import numpy as np
 
 from rulekit.files import sha256
+from rulekit.pairs import messages
 from rulekit.parts import (
-    CHUNK,
     RECORD,
     Part,
     crc_of,
     merge,
-    merged,
     open_part,
     part_of,
     sync,
@@ -37,13 +37,24 @@ from rulekit.parts import (
     write_part,
 )
 
-_MAGIC = b"\xf5rk\x01rate"
+FORMAT = 2  # raise when records, keys or what a judge is shown change: older folders are left alone
+_MAGIC = b"\xf5rk\x02rate"
 _HEAD = np.dtype([("magic", "S8"), ("count", "<u4"), ("crc", "<u4")])
+_SPENDING = "spending.jsonl"
 
 
-def response_key(prompt: str, response: str) -> bytes:
-    """Name of a response: 16 bytes from the conversation's text and its own."""
-    return _digest(f"{len(prompt)}:{prompt}{response}")
+def conversation(prompt: str | list[dict]) -> str:
+    """Canonical JSON of a prompt's messages: what tells one conversation from another.
+
+    A text is one user's message, also where it looks like the transcript of a dialogue.
+    """
+    return json.dumps([[turn["role"], turn["content"]] for turn in messages(prompt)])
+
+
+def response_key(prompt: str | list[dict], response: str) -> bytes:
+    """Name of a response: 16 bytes from the conversation before it and its own text."""
+    before = conversation(prompt)
+    return _digest(f"{len(before)}:{before}{response}")
 
 
 def rule_key(text: str) -> bytes:
@@ -57,8 +68,8 @@ class Store:
     Parameters
     ----------
     folder
-        The store's folder; made if it is not there. Several processes may write to it at once,
-        also over a network file system that has working ``flock``.
+        The store's folder; made if it is not there. Several processes of one machine may write
+        to it at once.
     identity
         All that a rating depends on besides the texts: model, revision, template. Ratings of
         different identities never meet.
@@ -69,6 +80,11 @@ class Store:
     ------
     ValueError
         If the folder holds a part that is shorter than it says, or belongs to another identity.
+
+    Warns
+    -----
+    UserWarning
+        If there are ratings of this identity in an older format: they are not used.
 
     Notes
     -----
@@ -85,13 +101,21 @@ class Store:
             raise ValueError("identity is empty; allowed: a string that names judge and template")
         if compact_at < 1:
             raise ValueError(f"compact_at is {compact_at}; allowed: 1 or more")
-        self.folder = Path(folder) / sha256(identity)[:16]
+        self.folder = Path(folder) / sha256(f"format {FORMAT} {identity}")[:16]
         self.identity, self.compact_at = identity, compact_at
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock_file = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
         self._log: int | None = None
         self._log_name = ""
+        self._spent: dict[str, Counter[str]] = {}  # run → sums of what it noted
+        self._spending_read = 0
         self._forget()
+        if (old := Path(folder) / sha256(identity)[:16]).is_dir():
+            warnings.warn(
+                f"{old}: ratings of format 1, which showed a judge dialogues as one user turn, are "
+                f"not used; format {FORMAT} is, so delete that folder",
+                stacklevel=2,
+            )
         with self._locked(fcntl.LOCK_EX):
             self._check_identity()
             self._refresh()
@@ -134,11 +158,27 @@ class Store:
         numpy.ndarray
             P(no), P(irrelevant), P(yes), float32 (n_responses, n_rules, 3); NaN where not rated.
         """
+        return self.get_with_mass(responses, rules)[..., :3]
+
+    def get_with_mass(self, responses: np.ndarray, rules: np.ndarray) -> np.ndarray:
+        """As `get`, with the answer mass of each rating as a fourth value, NaN where it is not known.
+
+        Returns
+        -------
+        numpy.ndarray
+            P(no), P(irrelevant), P(yes), mass, float32 (n_responses, n_rules, 4).
+        """
         with self._locked(fcntl.LOCK_SH):
             self._refresh()
         return self._get(responses, rules)
 
-    def add(self, responses: np.ndarray, rules: np.ndarray, probabilities: np.ndarray) -> int:
+    def add(
+        self,
+        responses: np.ndarray,
+        rules: np.ndarray,
+        probabilities: np.ndarray,
+        mass: np.ndarray | None = None,
+    ) -> int:
         """Append ratings that are not there yet, and flush them to disk.
 
         Parameters
@@ -147,6 +187,9 @@ class Store:
             Keys, (n_responses,) and (n_rules,), each without doubles.
         probabilities
             P(no), P(irrelevant), P(yes), (n_responses, n_rules, 3); NaN where there is none.
+        mass
+            Probability that the judge gave to the three answers together, (n_responses, n_rules);
+            NaN where it does not tell.
 
         Returns
         -------
@@ -169,7 +212,8 @@ class Store:
             if len(rows):
                 records = np.empty(len(rows), RECORD)
                 records["response"], records["rule"] = responses[rows], rules[columns]
-                records["p"] = p[rows, columns]
+                records["p"][:, :3] = p[rows, columns]
+                records["p"][:, 3] = np.nan if mass is None else mass[rows, columns]
                 self._append(records)
                 self._remember(records)
                 if sum(len(t.which) for t in self._tail) >= self.compact_at:
@@ -192,11 +236,28 @@ class Store:
                 if crc_of(getattr(part, column)) != crc:
                     raise ValueError(f"{self.folder / name / column}: damaged; restore the file")
 
-    def blocks(self, n_ratings: int = CHUNK) -> Iterator[Part]:
-        """All ratings in the order of the response keys, about `n_ratings` at a time."""
+    def note_spending(self, entry: Mapping[str, float | str]) -> None:
+        """Append what a batch did and cost, and flush it: known also after a kill."""
+        line = b"\n" + json.dumps(dict(entry)).encode()  # first the break: a torn line may precede
+        with self._locked(fcntl.LOCK_EX):
+            fd = os.open(self.folder / _SPENDING, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+            try:
+                write_all(fd, line)
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+
+    def spending(self, but: str | None = None) -> Counter[str]:
+        """Sums of the numbers that all runs noted, other writers' included.
+
+        Parameters
+        ----------
+        but
+            The value of `run` whose entries are left out.
+        """
         with self._locked(fcntl.LOCK_SH):
-            self._refresh()
-        return merged([*self._parts, *self._tail], n_ratings)
+            self._read_spending()
+        return sum((c for run, c in self._spent.items() if run != but), Counter())
 
     @contextmanager
     def working(self) -> Iterator[bool]:
@@ -231,16 +292,17 @@ class Store:
     def _check_identity(self) -> None:
         path = self.folder / "judge.json"
         if not path.is_file():
-            write_durably(path, json.dumps({"identity": self.identity, "format": 1}).encode())
+            write_durably(path, json.dumps({"identity": self.identity, "format": FORMAT}).encode())
         found = json.loads(path.read_text(encoding="utf-8"))
-        if found != {"identity": self.identity, "format": 1}:
-            raise ValueError(f"{path} is of {found}; allowed: {self.identity!r}, format 1")
+        if found != {"identity": self.identity, "format": FORMAT}:
+            raise ValueError(f"{path} is of {found}; allowed: {self.identity!r}, format {FORMAT}")
 
     def _forget(self) -> None:
         self._manifest: dict[str, list[str]] = {}
         self._parts: list[Part] = []
         self._tail: list[Part] = []
-        self._read: dict[str, int] = {}  # log → bytes read
+        self._read: dict[str, int] = {}  # log → bytes of whole batches read
+        self._seen: dict[str, int] = {}  # log → its size then, with what a kill has left behind
 
     def _refresh(self) -> None:
         path = self.folder / "parts.json"
@@ -254,15 +316,32 @@ class Store:
             if path.name in manifest["merged_logs"]:
                 continue
             start, size = self._read.setdefault(path.name, 0), path.stat().st_size
-            if size > start:
+            # A torn end is final: who could not take it back never writes to that log again.
+            if size > start and size != self._seen.get(path.name):
                 with path.open("rb") as file:
                     file.seek(start)
                     records, used = _parse(file.read(), path)
-                self._read[path.name] = start + used
+                self._read[path.name], self._seen[path.name] = start + used, size
                 self._remember(records)
 
+    def _read_spending(self) -> None:
+        path = self.folder / _SPENDING
+        if not path.is_file():
+            return
+        with path.open("rb") as file:
+            file.seek(self._spending_read)
+            lines = file.read().splitlines()
+            self._spending_read = file.tell()
+        for line in lines:
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue  # empty, or cut by a kill
+            run = self._spent.setdefault(entry.get("run", ""), Counter())
+            run.update({k: v for k, v in entry.items() if isinstance(v, int | float)})
+
     def _get(self, responses: np.ndarray, rules: np.ndarray) -> np.ndarray:
-        out = np.full((len(responses), len(rules), 3), np.nan, np.float32)
+        out = np.full((len(responses), len(rules), 4), np.nan, np.float32)
         for part in (*self._parts, *self._tail):
             part.fill(out, responses, rules)
         return out

@@ -3,6 +3,8 @@
 import os
 import resource
 import signal
+import sys
+import time
 from hashlib import blake2b
 
 import numpy as np
@@ -18,18 +20,20 @@ RULES = RuleSet.from_texts([f"The response keeps promise number {j}." for j in r
 class HashJudge:
     """Rates by the hash of the texts: any rating can be made again, so a wrong one shows.
 
-    `noise` makes two judges of one identity that disagree, as two graphics cards do.
+    `noise` makes two judges of one identity that disagree, as two graphics cards do; `delay` makes
+    each call last so many seconds.
     """
 
     identity = "hash of the texts"
 
-    def __init__(self, noise: float = 0.0, tell=lambda calls: None) -> None:
-        self.noise, self.tell = noise, tell
+    def __init__(self, noise: float = 0.0, tell=lambda calls: None, delay: float = 0.0) -> None:
+        self.noise, self.tell, self.delay = noise, tell, delay
         self.calls, self.asked = 0, []  # asked: (response, rule) as often as it was asked for
 
     def rate(self, prompts, responses, rules, mask=None):
         self.tell(self.calls)
         self.calls += 1
+        time.sleep(self.delay)
         p = np.full((len(responses), len(rules), 3), np.nan, np.float32)
         for i, (prompt, response) in enumerate(zip(prompts, responses, strict=True)):
             for j, rule in enumerate(rules.texts):
@@ -53,9 +57,11 @@ def some_pairs(n: int) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=names, orient="row")
 
 
-def rate_all(folder, n: int, compact_at: int, pipe, noise: float = 0.0) -> None:
+def rate_all(folder, n: int, compact_at: int, delay: float, noise: float, barrier, pipe) -> None:
     """Annotate `some_pairs(n)`; tells before each batch how many are on disk."""
-    judge, ledger = HashJudge(noise, pipe.send), Ledger()
+    judge, ledger = HashJudge(noise, pipe.send, delay), Ledger()
+    if barrier is not None:
+        barrier.wait(60)
     with Store(folder, judge.identity, compact_at=compact_at) as store:
         scores = annotate(some_pairs(n), RULES, judge, store, batch=8, ledger=ledger)
     pipe.send((ledger.rated, scores.a, scores.b))
@@ -77,6 +83,25 @@ def rate_until_full(folder, n: int, compact_at: int, limit: int, pipe) -> None:
         before = len(judge.asked)
         annotate(some_pairs(n), RULES, judge, store, batch=8)
         pipe.send(len(judge.asked) - before)
+
+
+def rate_until_no_space(folder: str) -> None:
+    """Fill a file system with ratings, make room, go on; the last line says how it went."""
+    judge, n = HashJudge(), 600
+    filler = f"{folder}/filler"
+    with open(filler, "wb") as file:  # noqa: PTH123
+        file.write(bytes(300_000))
+    with Store(f"{folder}/store", judge.identity) as store:
+        try:
+            annotate(some_pairs(n), RULES, judge, store, batch=8)
+        except OSError as error:
+            failed = error.errno
+        kept = len(store)
+        os.unlink(filler)  # noqa: PTH108
+        before = len(judge.asked)
+        annotate(some_pairs(n), RULES, judge, store, batch=8)
+        store.verify()
+        print(failed, judge.calls, kept, len(judge.asked) - before, len(store))
 
 
 def rate_until_step(folder, n: int, compact_at: int, step: int, pipe) -> None:
@@ -105,3 +130,7 @@ def rate_until_step(folder, n: int, compact_at: int, step: int, pipe) -> None:
     with Store(folder, judge.identity, compact_at=compact_at) as store:
         annotate(some_pairs(n), RULES, judge, store, batch=8)
     pipe.send("done")
+
+
+if __name__ == "__main__":
+    rate_until_no_space(sys.argv[1])

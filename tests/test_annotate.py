@@ -1,8 +1,12 @@
 """The store keeps every rating once through kills, a full disk, two writers and damaged files."""
 
+import errno
 import json
 import multiprocessing
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -13,9 +17,11 @@ from hypothesis import strategies as st
 
 import rulekit as rk
 from rulekit import export, quality
-from rulekit.annotate import Ledger, annotate
+from rulekit.annotate import Incomplete, Ledger, annotate, annotate_to_folder, judge_named
 from rulekit.cli import main
 from rulekit.evaluate import calibration_error, cohen_kappa
+from rulekit.files import sha256
+from rulekit.judges.client import RunStopped
 from rulekit.parts import keys
 from rulekit.sources import Labelled
 from rulekit.store import Store, response_key, rule_key
@@ -43,8 +49,7 @@ def processes():
 
 def start(context, target, *arguments):
     mine, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=target, args=(*arguments[:3], theirs, *arguments[3:])
-                              if target is rate_all else (*arguments, theirs))  # fmt: skip
+    process = context.Process(target=target, args=(*arguments, theirs))
     process.start()
     theirs.close()
     return process, mine
@@ -85,30 +90,31 @@ def assert_whole(folder, n: int) -> None:
 
 def test_fifty_kills_at_random_moments_lose_at_most_the_batch_in_flight(processes, tmp_path):
     rng = np.random.default_rng(0)
-    n, per_batch, kills, finished = 1200, 8 * CELLS, 0, 0
-    folder, before = tmp_path / "0", 0
-    while kills < 50:
-        process, pipe = start(processes, rate_all, folder, n, 150)
+    # Each process lives at most 0.04 s of work, ten calls of the judge, so that fifty of them
+    # cannot do the 525 batches; a machine that stalls may let one finish all the same.
+    n, per_batch, kills, before = 2800, 8 * CELLS, 0, 0
+    for _ in range(55):
+        process, pipe = start(processes, rate_all, tmp_path, n, 150, 0.004, 0.0, None)
         assert pipe.poll(60), "the process did not begin"
-        process.join(rng.uniform(0, 0.08))
+        process.join(rng.uniform(0, 0.04))
         process.kill()
         process.join()
         told = drained(pipe) or [0]  # cut in the result of a run that found nothing to rate
         if isinstance(told[-1], tuple):  # it was done before the kill
-            finished += 1
-            assert_whole(folder, n)
-            folder, before = tmp_path / str(finished), 0
             continue
         kills += 1
-        with Store(folder, HashJudge.identity) as store:
+        with Store(tmp_path, HashJudge.identity) as store:
             assert (
                 before + told[-1] * per_batch <= len(store) <= before + (told[-1] + 1) * per_batch
             )
             before = len(store)
-    process, pipe = start(processes, rate_all, folder, n, 150)
+        if kills == 50:
+            break
+    assert kills == 50
+    process, pipe = start(processes, rate_all, tmp_path, n, 150, 0.0, 0.0, None)
     drained(pipe)
     process.join()
-    assert_whole(folder, n)
+    assert_whole(tmp_path, n)
 
 
 def test_a_kill_at_any_step_on_the_disk_loses_at_most_the_batch_in_flight(processes, tmp_path):
@@ -133,7 +139,9 @@ def test_a_kill_at_any_step_on_the_disk_loses_at_most_the_batch_in_flight(proces
 @pytest.mark.parametrize(
     ("compact_at", "limit"), [(10**6, 30_000), (400, 20_000)], ids=["in a log", "in a merge"]
 )
-def test_a_full_disk_stops_with_its_name_and_loses_nothing(processes, tmp_path, compact_at, limit):
+def test_a_limit_on_file_sizes_stops_with_its_name_and_loses_nothing(
+    processes, tmp_path, compact_at, limit
+):
     process, pipe = start(processes, rate_until_full, tmp_path, 600, compact_at, limit)
     [(error, calls, kept), asked_after] = drained(pipe)
     process.join()
@@ -146,9 +154,27 @@ def test_a_full_disk_stops_with_its_name_and_loses_nothing(processes, tmp_path, 
     assert_whole(tmp_path, 600)
 
 
+def test_a_full_disk_loses_nothing_and_goes_on_where_there_is_room_again(tmp_path):
+    """A real one: a file system of 640 KiB in memory, where the machine lets tests mount one."""
+    mount = f"mount -t tmpfs -o size=640k none {tmp_path}"
+    if subprocess.run(["unshare", "-rm", "sh", "-c", mount], check=False).returncode:
+        pytest.skip("needs to mount a file system in a namespace of its own")
+    command = f"{mount} && exec {sys.executable} -m tests.annotating {tmp_path}"
+    root = Path(__file__).parents[1]
+    done = subprocess.run(["unshare", "-rm", "sh", "-c", command], cwd=root, check=True,
+                          capture_output=True, text=True)  # fmt: skip
+    failed, calls, kept, asked_after, total = map(int, done.stdout.split())
+    assert failed == errno.ENOSPC
+    assert kept > 0
+    assert asked_after == 900 * CELLS - kept
+    assert total == 900 * CELLS
+    assert calls > 2
+
+
 def test_two_writers_at_once_share_the_work_and_agree_on_every_rating(processes, tmp_path):
-    n = 600
-    runs = [start(processes, rate_all, tmp_path, n, 700, noise) for noise in (0.0, 0.25)]
+    n, barrier = 600, processes.Barrier(2)
+    runs = [start(processes, rate_all, tmp_path, n, 700, 0.005, noise, barrier)
+            for noise in (0.0, 0.25)]  # fmt: skip
     (rated_1, a_1, b_1), (rated_2, a_2, b_2) = (drained(pipe)[-1] for _, pipe in runs)
     for process, _ in runs:
         process.join()
@@ -158,7 +184,9 @@ def test_two_writers_at_once_share_the_work_and_agree_on_every_rating(processes,
         judge = HashJudge()
         scores = annotate(some_pairs(n), RULES, judge, store)
     assert not judge.asked
-    assert rated_1 + rated_2 >= 900 * CELLS
+    assert rated_1 > 0
+    assert rated_2 > 0
+    assert 900 * CELLS <= rated_1 + rated_2 < 1200 * CELLS  # shared, not done twice
     # The judges disagree: what each writer goes on with is the rating that was first.
     for a, b in ((a_1, b_1), (a_2, b_2)):
         assert np.array_equal(a, scores.a)
@@ -173,7 +201,7 @@ def filled(folder, n: int = 60, compact_at: int = 10**6) -> None:
 def test_a_log_cut_anywhere_keeps_its_whole_batches(tmp_path):
     filled(tmp_path / "whole")
     log = next((tmp_path / "whole").rglob("*.log")).read_bytes()
-    size = 16 + 8 * CELLS * 44
+    size = 16 + 8 * CELLS * 48
     cuts = {0, 1, 15, 16, 17, size - 1, size, size + 1, len(log) - 1}
     cuts |= set(np.random.default_rng(1).integers(0, len(log), 20).tolist())
     for cut in sorted(cuts):
@@ -191,7 +219,7 @@ def test_a_damaged_place_in_a_log_costs_its_batch_alone_and_is_reported(tmp_path
     filled(tmp_path)
     log = next(tmp_path.rglob("*.log"))
     data = bytearray(log.read_bytes())
-    data[16 + 8 * CELLS * 44 + 500] ^= 1
+    data[16 + 8 * CELLS * 48 + 500] ^= 1
     log.write_bytes(data)
     with (
         pytest.warns(UserWarning, match="damaged bytes passed over"),
@@ -251,7 +279,7 @@ def test_any_order_of_additions_and_merges_reads_as_a_dictionary(steps, compact_
             if merge:
                 store.compact()
         found = store.get(responses, rules)
-        assert len(store) == len(truth) == sum(len(b.which) for b in store.blocks(3))
+        assert len(store) == len(truth)
     for (i, j), value in truth.items():
         assert np.array_equal(found[i, j], value)
     assert np.isnan(found[..., 0]).sum() == 50 - len(truth)
@@ -506,6 +534,9 @@ def test_the_command_line_rates_resumes_exports_and_checks(tmp_path, capsys, mon
     assert set(pl.read_parquet("checked/quality.parquet")["figure"]) == set(quality.FIGURES)
 
 
+SERVER = ["embedded", "--judge", "server", "-o", "model", "m", "-o", "base_url", "http://h/v1"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -514,12 +545,32 @@ def test_the_command_line_rates_resumes_exports_and_checks(tmp_path, capsys, mon
         (["embedded", "--judge", "nobody"], "unknown judge 'nobody'"),
         (["embedded", "--judge", "recorded"], "judge 'recorded' replays pairs"),
         (["embedded", "--judge", "encoder", "-o", "model", "x"], "judge 'encoder'"),
+        (
+            ["embedded", "--judge", "local", "-o", "foo", "3"],
+            "no option 'foo'; allowed: model, rev",
+        ),
+        (["embedded", "--judge", "server", "-o", "model", "m"], "judge 'server' needs base_url"),
+        ([*SERVER, "-o", "limits", "{foo: 1"], "-o limits: '{foo: 1' is no YAML"),
+        ([*SERVER, "-o", "limits", "{foo: 1}"], "limits has no 'foo'; allowed: concurrency"),
+        (
+            ["embedded", "--judge", "local", "-o", "model", "./none"],
+            "model: no such folder: ./none",
+        ),
         (["embedded", "--until", "0.9"], "--until needs --adapter"),
-        (["--check", "--rules", "x.yaml"], "--check takes no --rules"),
+        (["embedded", "-k", "3"], "-k needs --adapter"),
+        (["embedded", "--adapter", "x", "--until", "0.9", "-k", "3"], "allowed: --max-rules"),
+        (["embedded", "--adapter", "x", "--step", "2"], "--step needs --until"),
+        (["embedded", "--adapter", "x.npz"], "no such file: x.npz"),
+        (["embedded", "--adapter", "rules.yaml"], "rules.yaml: no Rule Adapter; allowed: a file"),
+        (["embedded", "--rules", "none.yaml"], "no such file: none.yaml"),
+        (["--check", "--rules", "x.yaml"], "--check embedded takes no --rules"),
+        (["--check", "nothing.jsonl"], "no such file: nothing.jsonl; allowed: a file, or one of"),
+        (["--check", "--until", "0.9"], "--check takes no --until"),
     ],
 )
 def test_the_command_line_refuses_with_status_2(arguments, message, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    Path("rules.yaml").write_text("rules: []")
     assert main(["annotate", *arguments]) == 2
     assert message in capsys.readouterr().err
 
@@ -530,7 +581,7 @@ def test_rates_adaptively_with_a_trained_adapter(tmp_path, capsys, monkeypatch):
     pairs.write_ndjson("pairs.jsonl")
     RULES.write("rules.yaml")
     adapter = rk.training.train_rule_adapter(pairs, rk.select(expected(12), 3), epochs=2)
-    adapter.save("adapter.npz")
+    adapter.save("adapter.npz", RULES)
     command = ["annotate", "pairs.jsonl", "--rules", "rules.yaml", "--adapter", "adapter.npz"]
     assert main([*command, "-k", "3"]) == 0
     assert "because their rules were not needed" in capsys.readouterr().out
@@ -570,3 +621,356 @@ def test_a_local_model_and_the_same_model_behind_a_server_share_a_folder_and_no_
     np.testing.assert_allclose(served.a, local.a, atol=1e-3)  # the likeliest 20 tokens only
     np.testing.assert_allclose(served.b, local.b, atol=1e-3)
     np.testing.assert_allclose(served.relevance, local.relevance, atol=1e-3)
+
+
+# Dialogues, failures, money, memory ----------------------------------------------------------------
+
+
+def dialogues() -> pl.DataFrame:
+    turns = [("user", "Hello"), ("assistant", "Hi there"), ("user", "How do I bake?")]
+    prompt = [{"role": role, "content": content} for role, content in turns]
+    rows = [("d", prompt, "Mix flour.", "No.", 1), ("s", prompt[:1], "Good day.", "No.", 1)]
+    names = ("pair_id", "prompt", "response_a", "response_b", "preference")
+    return rk.pairs.check_pairs(pl.DataFrame(rows, schema=names, orient="row"))
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory) -> Path:
+    return save_tiny_judge(tmp_path_factory.mktemp("tiny"))
+
+
+def by_model(folder: Path):
+    return lambda body: dict(first_token_distribution(folder, body["messages"])[:20])
+
+
+FEW = rk.RuleSet(RULES.rules[:2])
+
+
+def test_a_dialogue_is_rated_as_the_judge_itself_reads_it(tiny, tmp_path):
+    pairs = dialogues()
+    with serve(Server(by_model(tiny))) as server:
+        served = judge_named("server", model="m", base_url=server.url, method="logprobs")
+        for judge in (judge_named("local", model=tiny, device="cpu"), served):
+            found, own = annotate(pairs, FEW, judge, tmp_path), judge.score(pairs, FEW)
+            np.testing.assert_allclose(found.a, own.a, atol=1e-5)
+            np.testing.assert_allclose(found.b, own.b, atol=1e-5)
+            np.testing.assert_allclose(found.relevance, own.relevance, atol=1e-5)
+            data = Labelled(pairs["prompt"].to_list(), pairs["response_a"].to_list(), FEW,
+                            np.ones((2, 2), np.float32))  # fmt: skip
+            p = quality.rate_labelled(judge, data, tmp_path)
+            np.testing.assert_allclose(p[..., 2] - p[..., 0], own.a, atol=1e-5)
+
+
+def test_a_text_that_looks_like_a_dialogue_is_not_that_dialogue():
+    prompt = dialogues()["prompt"].to_list()[0]
+    assert response_key(prompt, "r") != response_key(rk.pairs.prompt_text(prompt), "r")
+    assert response_key(prompt[:1], "r") == response_key("Hello", "r")
+
+
+def test_named_labelled_data_keep_their_dialogues():
+    data = quality.labelled("embedded", "validation")
+    assert {len(p) for p in data.prompts} == {1, 3}
+
+
+def test_ratings_of_an_older_format_are_left_alone_and_named(tmp_path):
+    old = tmp_path / sha256(HashJudge.identity)[:16]
+    old.mkdir()
+    (old / "judge.json").write_text(json.dumps({"identity": HashJudge.identity, "format": 1}))
+    with pytest.warns(UserWarning, match=r"format 1.* are not used"):
+        annotate(some_pairs(2), RULES, HashJudge(), tmp_path)
+
+
+def steady(body: dict) -> dict[str, float]:
+    return {"Yes": 0.6, "No": 0.3, "Irrelevant": 0.05, "Well": 0.05}
+
+
+def refuses(*texts: str):
+    def fault(n: int, body: dict) -> str | None:
+        said = body["messages"][0]["content"]
+        return "bad_request" if any(f"\n{t}\n" in said for t in texts) else None
+
+    return fault
+
+
+def judge_at(server: Server, **options):
+    options = {"limits": {"retries": 0, "concurrency": 4}} | options
+    return judge_named("server", model="m", base_url=server.url, method="logprobs", **options)
+
+
+def test_batches_that_fail_whole_do_not_keep_the_others_from_being_rated(tmp_path):
+    pairs = some_pairs(8)
+    with serve(Server(steady, refuses("answer 0", "answer 0 again"))) as server:
+        for asked in (12 * 2, 2 * 2):  # again only those that failed
+            server.requests.clear()
+            judge, ledger = judge_at(server), Ledger()
+            with pytest.raises(Incomplete, match=r"4 of 24 ratings failed \(4 × HTTP 400") as gap:
+                annotate(pairs, FEW, judge, tmp_path, batch=2, ledger=ledger)
+            assert len(server.requests) == asked
+            assert (ledger.failed, ledger.not_sent) == (4, 0)
+    error = gap.value
+    assert error.complete.tolist() == [False, False] + [True] * 6
+    assert error.result.pair_ids == tuple(pairs["pair_id"][2:])
+    assert set(error.missing["rule_id"]) == set(FEW.ids)
+    assert error.missing["reason"].str.contains("context too long").all()
+
+
+def test_the_command_line_writes_what_is_complete_and_lists_what_is_missing(
+    tmp_path, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    some_pairs(8).write_ndjson("pairs.jsonl")
+    FEW.write("rules.yaml")
+    server = Server(steady, refuses("answer 3 again"))
+    with serve(server):
+        command = ["annotate", "pairs.jsonl", "--rules", "rules.yaml", "--judge", "server",
+                   "-o", "model", "m", "-o", "base_url", server.url, "--export", "set",
+                   "-o", "method", "logprobs"]  # fmt: skip
+        assert main(command) == 1
+        said = capsys.readouterr()
+        assert "1 of 8 pairs are left out" in said.err
+        assert "HTTP 400" in said.err
+        assert "missing.parquet" in said.err
+        assert "answer mass: mean 0.950" in said.out
+        ids = [f"p{i}" for i in range(8) if i != 3]
+        assert list(rk.Scores.read("annotated/scores.parquet").pair_ids) == ids
+        assert pl.read_parquet("set/data/pairs.parquet")["pair_id"].to_list() == ids
+        missing = pl.read_parquet("annotated/missing.parquet")
+        assert missing.drop("reason").rows() == [("p3", "response_b", r) for r in FEW.ids]
+        server.fault = lambda n, body: None
+        assert main(command) == 0
+    assert not Path("annotated/missing.parquet").exists()
+    assert rk.Scores.read("annotated/scores.parquet").n_pairs == 8
+    # The mass of ratings that were made in the first run has survived it.
+    ratings = pl.read_parquet("set/data/ratings.parquet")
+    assert ratings["answer_mass"].to_list() == pytest.approx([0.95] * 24, abs=1e-6)
+    assert "Answer mass: mean 0.950" in Path("set/README.md").read_text()
+
+
+def test_truncation_tokens_and_answer_mass_of_all_batches_are_in_the_ledger(tiny, tmp_path):
+    judge, ledger = judge_named("local", model=tiny, device="cpu", max_tokens=400), Ledger()
+    pairs = some_pairs(2).with_columns(response_a=pl.lit("word " * 400))
+    annotate(pairs, FEW, judge, tmp_path, batch=1, ledger=ledger)
+    assert ledger.truncated == 1  # the same response in both pairs
+    assert ledger.tokens_cut > 100
+    assert ledger.tokens > 3 * 100
+    assert ledger.mass_ratings == ledger.rated == 6
+    assert 0 < ledger.answer_mass_min <= ledger.answer_mass_mean <= 1
+
+
+def test_a_budget_holds_over_runs_and_a_stop_by_it_says_so(tmp_path):
+    prices, pairs = {"prompt": 1000.0, "completion": 1000.0}, some_pairs(12)
+    with serve(Server(steady)) as server:
+        free, ledger = judge_at(server, prices=prices), Ledger()
+        annotate(pairs[:4], FEW, free, tmp_path, ledger=ledger)
+        budget, before = 2 * ledger.cost, len(server.requests)
+        assert 0 < ledger.cost == free.ledger.cost
+        for _ in range(2):  # a judge of its own each, as in a new process
+            judge = judge_at(server, prices={**prices, "budget": budget})
+            with pytest.raises(Incomplete, match=r"not sent: the budget of .* spent by all runs"):
+                annotate(pairs, FEW, judge, tmp_path, batch=1)
+            assert judge.ledger.earlier >= ledger.cost
+        assert before < len(server.requests) <= 2 * before
+        with Store(tmp_path, judge.identity) as store:
+            assert store.spending()["cost"] <= budget
+            assert store.spending()["rated"] == len(store)
+
+
+def test_a_judge_that_stops_itself_ends_the_run_and_the_rest_counts_as_not_sent(tmp_path):
+    class Stops(HashJudge):
+        def rate(self, *arguments):
+            if self.calls == 2:
+                raise RunStopped("enough")
+            return super().rate(*arguments)
+
+    ledger = Ledger()
+    with pytest.raises(Incomplete, match=f"stopped, {14 * CELLS} ratings not sent: enough") as gap:
+        annotate(some_pairs(20), RULES, Stops(), tmp_path / "own", batch=8, ledger=ledger)
+    assert (ledger.rated, ledger.failed, ledger.not_sent) == (16 * CELLS, 0, 14 * CELLS)
+    assert set(gap.value.missing["reason"]) == {"not sent: enough"}
+    with serve(Server(steady, lambda n, body: "unauthorised")) as server:
+        with pytest.raises(Incomplete, match=r"12 of 12 pairs are left out") as gap:
+            annotate(some_pairs(12), FEW, judge_at(server), tmp_path, batch=2)
+        assert gap.value.stopped.startswith("HTTP 401")
+        assert len(server.requests) <= 4
+
+
+def test_what_a_batch_cost_is_noted_though_it_was_interrupted_and_a_line_was_torn(tmp_path):
+    class Stopped(HashJudge):
+        def rate(self, *arguments):
+            if self.calls == 2:
+                raise KeyboardInterrupt
+            return super().rate(*arguments)
+
+    with pytest.raises(KeyboardInterrupt):
+        annotate(some_pairs(20), RULES, Stopped(), tmp_path, batch=8, price=0.5)
+    log = next(tmp_path.rglob("spending.jsonl"))
+    with log.open("ab") as file:
+        file.write(b'\n{"run": "x", "cost": 1')
+    annotate(some_pairs(20), RULES, HashJudge(), tmp_path, price=0.5)
+    with Store(tmp_path, HashJudge.identity) as store:
+        assert store.spending()["cost"] == 0.5 * 30 * CELLS == 0.5 * len(store)
+
+
+def test_scores_are_streamed_with_few_ratings_in_memory_at_a_time(tmp_path, monkeypatch):
+    monkeypatch.setattr("rulekit.work._CELLS", 10 * CELLS)
+    pairs, asked, get = some_pairs(100), [], Store.get
+
+    def watched(store, responses, rules):
+        asked.append(len(responses) * len(rules))
+        return get(store, responses, rules)
+
+    monkeypatch.setattr(Store, "get", watched)
+    path = annotate_to_folder(tmp_path / "out", pairs, RULES, HashJudge(), tmp_path, batch=8)
+    assert max(asked) <= 2 * 10 * CELLS  # both responses of ten pairs
+    found, truth = rk.Scores.read(path), expected(100)
+    assert np.array_equal(found.a, truth.a)
+    assert np.array_equal(found.b, truth.b)
+    assert found.pair_ids == tuple(pairs["pair_id"])
+
+
+def test_the_torn_log_of_a_killed_writer_is_read_once(tmp_path, monkeypatch):
+    filled(tmp_path)
+    log = next(tmp_path.rglob("*.log"))
+    log.write_bytes(log.read_bytes()[:-5])
+    with Store(tmp_path, HashJudge.identity) as store:
+        read = []
+        monkeypatch.setattr("rulekit.store._parse", lambda *a: read.append(a))
+        assert len(store) == len(store) == (90 - 2) * CELLS  # the last batch of two
+    assert not read
+
+
+def test_off_a_terminal_a_line_tells_how_far_it_is_and_tests_are_quiet(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr("rulekit.ledger._HEARTBEAT", 0.0)
+    annotate(some_pairs(4), RULES, HashJudge(), tmp_path / "quiet")
+    assert not capsys.readouterr().err
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")
+    monkeypatch.delenv("RULEKIT_HEADLESS", raising=False)
+    annotate(some_pairs(4), RULES, HashJudge(), tmp_path / "told", batch=3, price=1.0)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith("36 of 72 ratings, ")
+    assert lines[0].endswith("min left, cost 36 of about 72")
+
+
+def test_a_file_of_labels_is_a_check_and_cells_without_one_are_skipped(
+    tmp_path, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    RULES.write("rules.yaml")
+    rows = [{"prompt": f"question {i % 12}", "response": f"answer {i}", "rule": rule, "label": label}
+            for i in range(24) for rule, label in
+            (("r000", ("yes", "no", "irrelevant")[i % 3]), (RULES.texts[1], (1, -1)[i % 2]))
+            if i != 5 or rule == "r000"]  # fmt: skip
+    rows[0]["prompt"] = rows[1]["prompt"] = dialogues()["prompt"].to_list()[0]
+    Path("labels.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    data = quality.labelled("labels.jsonl", rules="rules.yaml")
+    assert data.rules.ids == ["r000", "r001"]
+    assert data.scores.shape == (24, 2)
+    assert np.isnan(data.scores).sum() == 1
+    assert len(data.prompts[0]) == 3
+    judge = HashJudge()
+    p = quality.rate_labelled(judge, data, "s")
+    assert len(judge.asked) == 47
+    table = quality.judge_quality(p, data)
+    assert table.filter(rule="all", figure="kappa")["n"].item() == 47
+    assert main(["annotate", "labels.jsonl", "--check", "--rules", "rules.yaml"]) == 0
+    assert "satisfied_auc" in capsys.readouterr().out
+    pl.DataFrame(rows[2:]).with_columns(pl.col("label").cast(pl.String)).write_csv("labels.csv")
+    assert quality.labelled("labels.csv", rules="rules.yaml").scores.shape == (23, 2)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"label": "perhaps"}, r"line 2: label is 'perhaps'; allowed: \+1, 0, -1, yes"),
+        ({"rule": "r999"}, r"line 2: no rule 'r999'; allowed: an id of the rule set such as"),
+        ({"response": ""}, "line 2: column 'response' is missing or empty; allowed: prompt,"),
+        ({"prompt": 3}, "line 2: prompt is 3; allowed: a text, or messages"),
+        ({}, "line 2: rule 'r000' has another label for this response already"),
+    ],
+)
+def test_a_wrong_row_of_labels_is_named(tmp_path, change, message):
+    rules = RULES.write(tmp_path / "rules.yaml")
+    rows = [{"prompt": "p", "response": "r", "rule": "r000", "label": 1}]
+    rows.append(rows[0] | {"label": 0} | change)
+    path = tmp_path / "labels.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    with pytest.raises(ValueError, match=message):
+        quality.labelled(path, rules=rules)
+
+
+def test_an_adapter_of_other_rules_is_refused_and_one_without_their_hash_is_announced(tmp_path):
+    pairs, selection = some_pairs(4), rk.select(expected(4), 3)
+    adapter = rk.training.train_rule_adapter(pairs, selection, epochs=1)
+    path = adapter.save(tmp_path / "adapter.npz", RULES)
+    known = rk.training.RuleAdapter.load(path)
+    assert known.rules_hash == RULES.hash
+    rk.annotate_adaptive(pairs, RULES, HashJudge(), tmp_path, known)
+    other = rk.RuleSet(RULES.rules[::-1])
+    with pytest.raises(ValueError, match=r"trained on the rule set \w{16}…; allowed: \w{16}…"):
+        rk.annotate_adaptive(pairs, other, HashJudge(), tmp_path, known)
+    with pytest.warns(UserWarning, match="does not say which rules"):
+        rk.annotate_adaptive(pairs, RULES, HashJudge(), tmp_path, adapter)
+
+
+def test_adaptive_ratings_take_five_rules_or_all_where_there_are_fewer(tmp_path):
+    class First:
+        def select(self, pairs, k):
+            return rk.Selection(np.tile(np.arange(k), (len(pairs), 1)), "first", 3)
+
+    three = rk.RuleSet(RULES.rules[:3])
+    rated = rk.annotate_adaptive(some_pairs(4), three, HashJudge(), tmp_path, First())
+    assert rated.scores.n_rules == 3
+
+
+def test_adaptive_and_anytime_give_the_complete_pairs_where_ratings_failed(tmp_path):
+    class Weak(HashJudge):
+        def one(self, prompt, response, rule):
+            p = super().one(prompt, response, rule)
+            return p * np.nan if response == "answer 3 again" else p
+
+    pairs = some_pairs(8)
+    with pytest.raises(Incomplete, match="1 of 8 pairs are left out") as gap:
+        rk.annotate_adaptive(pairs, RULES, Weak(), tmp_path, Named(), 3)
+    assert gap.value.complete.tolist() == [i != 3 for i in range(8)]
+    assert gap.value.result.scores.n_pairs == len(gap.value.result.selection.indices) == 7
+    assert len(gap.value.missing) == 3
+    with pytest.raises(Incomplete) as gap:
+        rk.annotate_anytime(pairs, RULES, Weak(), tmp_path, Named(), 0.6, step=2)
+    whole = rk.annotate_anytime(pairs, RULES, HashJudge(), tmp_path, Named(), 0.6, step=2)
+    assert np.array_equal(gap.value.result.margin, whole.margin[gap.value.complete])
+    assert set(gap.value.missing["pair_id"]) == {"p3"}
+
+
+def test_the_curve_counts_tokens_where_the_judge_tells_them():
+    scores = expected(20)
+    order = rk.select(scores, CELLS, "random", seed=1)
+    curve = rk.adaptive.cost_curve(scores, {"random": order}, np.ones(20), tokens=(100, 10), step=4)
+    row = curve.filter(stop="first k", setting=CELLS).row(0, named=True)
+    assert row["tokens"] == 2 * (3 * 100 + CELLS * 10)
+    assert row["token_cost"] == pytest.approx((300 + 120) / (100 + 120))
+    without = rk.adaptive.cost_curve(scores, {"random": order}, np.ones(20))
+    assert without["tokens"].null_count() == len(without)
+
+
+def test_order_effects_from_the_command_line(tiny, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    some_pairs(3).write_ndjson("pairs.jsonl")
+    FEW.write("rules.yaml")
+    command = ["annotate", "pairs.jsonl", "--rules", "rules.yaml", "--order-effects", "2"]
+    assert main([*command, "--judge", "local", "-o", "model", str(tiny)]) == 0
+    table = pl.read_parquet("annotated/order_effects.parquet")
+    assert len(table) == 5
+    assert table["mean_difference"][0] < 1e-5
+    assert "answers listed in other orders" in capsys.readouterr().out
+
+
+def test_help_lists_every_judge_and_its_options(capsys):
+    with pytest.raises(SystemExit):
+        main(["annotate", "--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "server: model, base_url, template" in shown
+    assert "local: model, revision" in shown
+    assert "rulekit annotate pairs.jsonl --judge server" in shown

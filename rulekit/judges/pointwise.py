@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import polars as pl
 
-from rulekit.judges.prompts import transcript
 from rulekit.rules import RuleSet
 from rulekit.scores import Scores
+from rulekit.store import conversation
 
 
 def score_pairs(rate: Callable, pairs: pl.DataFrame, rules: RuleSet) -> Scores:
@@ -25,7 +25,7 @@ def score_pairs(rate: Callable, pairs: pl.DataFrame, rules: RuleSet) -> Scores:
         n_rules rules.
     """
     prompts = pairs["prompt"].to_list()
-    texts = [transcript(p) for p in prompts]
+    texts = [conversation(p) for p in prompts]
     sides = [list(zip(texts, pairs[c], strict=True)) for c in ("response_a", "response_b")]
     row = {key: i for i, key in enumerate(dict.fromkeys(sides[0] + sides[1]))}
     prompt_of = dict(zip(texts, prompts, strict=True))

@@ -11,6 +11,7 @@ import polars as pl
 from rulekit.encoder import Encoder
 from rulekit.files import write_atomically
 from rulekit.pairs import folds, prompt_text
+from rulekit.rules import RuleSet
 from rulekit.select import Selection
 
 
@@ -20,6 +21,7 @@ class RuleAdapter:
 
     weight: np.ndarray  # (n_rules, 3 dim)
     bias: np.ndarray  # (n_rules,)
+    rules_hash: str = ""  # `RuleSet.hash` of the rules in their order; empty where not known
 
     def probabilities(self, pairs: pl.DataFrame) -> np.ndarray:
         """P(rule is among the selected) for each pair and rule, (n_pairs, n_rules)."""
@@ -29,15 +31,18 @@ class RuleAdapter:
         """The k rules of largest probability, best first; ties to the lowest position."""
         return top_rules(self.probabilities(pairs), k)
 
-    def save(self, path: str | Path) -> Path:
-        """Write as .npz, atomically."""
-        return write_atomically(path, lambda p: np.savez(p, weight=self.weight, bias=self.bias))
+    def save(self, path: str | Path, rules: RuleSet | None = None) -> Path:
+        """Write as .npz, atomically; with the rules it names, so that no others are taken for them."""
+        content = {"weight": self.weight, "bias": self.bias,
+                   "rules_hash": np.str_(self.rules_hash if rules is None else rules.hash)}  # fmt: skip
+        return write_atomically(path, lambda p: np.savez(p, **content))
 
     @classmethod
     def load(cls, path: str | Path) -> RuleAdapter:
         """Read what `save` wrote."""
         with np.load(path) as file:
-            return cls(file["weight"], file["bias"])
+            of = str(file["rules_hash"]) if "rules_hash" in file else ""
+            return cls(file["weight"], file["bias"], of)
 
 
 def features(pairs: pl.DataFrame) -> np.ndarray:

@@ -2,10 +2,12 @@
 
     python tests/benchmarks/store.py [--large] [--folder FOLDER]
 
-Synthetic ratings under 100 rules, 10^6 of them; with --large also 10^8 (about 3 GB of disk while it
-merges; SQLite at 10^6 only). Every phase runs in a process of its own. To resume is to open the
-store and look up every (response, rule) once, as `annotate` does. Peak memory is that of the
-process's own pages; the mapped files belong to the page cache and can be dropped at any time.
+Synthetic ratings under 100 rules, 10^6 of them; with --large also 10^8 (SQLite at 10^6 only; the
+last lines say how much disk that takes). Every phase runs in a process of its own. To resume is to
+open the store and look up every (response, rule) once, as `annotate` does; the last table is
+`annotate_to_folder` itself with a judge that costs nothing, from nothing and again with everything
+stored. Peak memory is that of the process's own pages; the mapped files belong to the page cache
+and can be dropped at any time.
 """
 
 import argparse
@@ -18,8 +20,11 @@ import time
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 
-from rulekit.parts import KEY
+from rulekit.annotate import Ledger, annotate_to_folder
+from rulekit.parts import KEY, RECORD
+from rulekit.rules import RuleSet
 from rulekit.store import Store
 
 RULES, BATCH, LOOKED_UP = 100, 1000, 4096  # responses a batch and a look-up
@@ -68,6 +73,35 @@ def check_store(folder: str, n: int) -> int:
 def merge_store(folder: str, n: int) -> None:
     with Store(folder, "benchmark") as store:
         store.compact()
+
+
+class FreeJudge:
+    """Rates at random and at no cost."""
+
+    identity = "benchmark"
+
+    def rate(self, prompts, responses, rules, mask=None) -> np.ndarray:
+        p = np.random.default_rng(len(responses[0])).random(
+            (len(responses), len(rules), 3), np.float32
+        )
+        return p / p.sum(axis=2, keepdims=True)
+
+
+def annotate_all(folder: str, n: int) -> int:
+    """Both responses of n / 2 pairs; the number of ratings that were found in the store."""
+    number = pl.select(pl.int_range(n // 2).cast(pl.String)).to_series()
+    pairs = pl.DataFrame({"pair_id": number, "prompt": "question " + number,
+                          "response_a": "answer " + number, "response_b": "no answer to " + number,
+                          "preference": 1})  # fmt: skip
+    rules, ledger = RuleSet.from_texts([f"Promise {j} is kept." for j in range(RULES)]), Ledger()
+    annotate_to_folder(f"{folder}/out", pairs, rules, FreeJudge(), folder, batch=BATCH,
+                       ledger=ledger)  # fmt: skip
+    return ledger.stored
+
+
+def start_only(folder: str, n: int) -> None:
+    """What the imports alone take."""
+    time.sleep(0.1)
 
 
 def fill_sqlite(folder: str, n: int) -> None:
@@ -130,20 +164,16 @@ def size(folder: str) -> int:
     return sum(f.stat().st_size for f in Path(folder).rglob("*") if f.is_file())
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--large", action="store_true", help="also 10^8 ratings")
-    parser.add_argument("--folder", help="where to put the stores (default: a temporary folder)")
-    arguments = parser.parse_args()
+def store_table(sizes: list[int], where: str | None) -> None:
     ways = {"rulekit": (fill_store, resume_store), "SQLite": (fill_sqlite, resume_sqlite)}
     print(
         f"{'ratings':>12} {'':10} {'bytes each':>10} {'write s':>9} {'MiB':>6} {'resume s':>9} {'MiB':>6}"
     )
-    for n in (10**4, 10**6) if arguments.large else (10**4,):
+    for n in sizes:
         for name, (fill, resume) in ways.items():
             if n > 10**4 and name != "rulekit":
                 continue
-            folder = tempfile.mkdtemp(dir=arguments.folder)
+            folder = tempfile.mkdtemp(dir=where)
             try:
                 write_s, write_mib, _ = measured(fill, folder, n)
                 before = size(folder)
@@ -159,6 +189,43 @@ def main() -> None:
                           f"{check_s:.1f} s")  # fmt: skip
             finally:
                 shutil.rmtree(folder)
+
+
+def annotate_table(sizes: list[int], where: str | None) -> None:
+    _, base, _ = measured(start_only, "", 0)
+    print(f"\nannotate_to_folder; {base:.0f} MiB of the peak are there before it starts")
+    print(f"{'ratings':>12} {'rate s':>9} {'MiB':>6} {'resume s':>9} {'MiB':>6}")
+    for n in sizes:
+        folder = tempfile.mkdtemp(dir=where)
+        try:
+            rate_s, rate_mib, _ = measured(annotate_all, folder, n)
+            again_s, again_mib, stored = measured(annotate_all, folder, n)
+            assert stored == n * RULES
+            print(f"{n * RULES:12,} {rate_s:9.2f} {rate_mib:6.0f} {again_s:9.2f} {again_mib:6.0f}")
+        finally:
+            shutil.rmtree(folder)
+
+
+def paper(ratings: int = 10**8) -> None:
+    """What follows from the format alone."""
+    responses = ratings // RULES
+    merged = ratings * (4 * 4 + 2) + responses * (16 + 8)
+    print(f"\non paper, {ratings:.0e} ratings of {responses:.0e} responses under {RULES} rules: "
+          f"{ratings * RECORD.itemsize / 1e9:.1f} GB if all of it were in logs "
+          f"({RECORD.itemsize} bytes a rating: two keys of 16, four numbers of 4), "
+          f"{merged / 1e9:.2f} GB merged (18 bytes a rating, 24 a response), and up to as much "
+          f"again while the last merge runs; in memory, a bit a rating and about 70 bytes a "
+          f"response: {(ratings / 8 + 70 * responses) / 2**20:.0f} MiB besides the texts")  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--large", action="store_true", help="also 10^8 ratings")
+    parser.add_argument("--folder", help="where to put the stores (default: a temporary folder)")
+    arguments = parser.parse_args()
+    store_table([10**4, 10**6] if arguments.large else [10**4], arguments.folder)
+    annotate_table([4 * 10**3, 4 * 10**4], arguments.folder)
+    paper()
 
 
 if __name__ == "__main__":
