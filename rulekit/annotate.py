@@ -15,7 +15,6 @@ import polars as pl
 
 from rulekit.files import write_atomically
 from rulekit.ledger import Ledger
-from rulekit.pairs import prompt_text
 from rulekit.rules import RuleSet
 from rulekit.scores import Scores
 from rulekit.store import Store
@@ -163,25 +162,4 @@ def judge_named(name: str, **options) -> Rater:
     judge = judges.get(name, **options)
     if not hasattr(judge, "rate"):
         raise ValueError(f"judge {name!r} replays pairs; allowed: one that rates any response")
-    return judge if hasattr(judge, "identity") else _Offline(judge)
-
-
-class _Offline:
-    """The encoder judge with mask and identity: its weights are what its ratings depend on."""
-
-    def __init__(self, judge) -> None:
-        from rulekit.encoder import Encoder
-        from rulekit.files import sha256
-
-        weights = b"".join(v.numpy().tobytes() for v in judge.model.state_dict().values())
-        setting = [Encoder.load().digest, repr(judge.model), sha256(weights)]
-        setting += [repr(judge.temperature), repr(judge.bias)]
-        self._judge, self.identity = judge, "encoder:" + sha256("\n".join(setting))
-        self.score = judge.score
-
-    def rate(self, prompts, responses, rules, mask=None) -> np.ndarray:
-        prompts = [prompt_text(p) for p in prompts]
-        p = np.array(self._judge.rate(prompts, responses, rules), np.float32)
-        if mask is not None:
-            p[~mask] = np.nan
-        return p
+    return judge

@@ -22,7 +22,7 @@ from rulekit.evaluate import (
     pairwise_accuracy,
 )
 from rulekit.label import label
-from rulekit.pairs import folds, prompt_groups, prompt_text
+from rulekit.pairs import conversation, folds, prompt_groups, prompt_text
 from rulekit.rules import RuleSet
 from rulekit.scores import Scores
 from rulekit.select import select
@@ -189,14 +189,15 @@ def judge_report(judge, data: Labelled, train: Labelled, seed: int = 0) -> dict:
     counts = np.stack([(train.scores == v).sum(axis=0) for v in (-1, 0, 1)], axis=1) + 0.5
     prior = counts / counts.sum(axis=1, keepdims=True)
     figures = judge_metrics(p, data.scores, prior)
+    prompts = [conversation(prompt) for prompt in data.prompts]
     draws = [judge_metrics(p[rows], data.scores[rows], prior)
-             for rows in _resampled(data.prompts, seed)]  # fmt: skip
+             for rows in _resampled(prompts, seed)]  # fmt: skip
     for name in list(figures):
         low, high = np.quantile([d[name] for d in draws], (0.025, 0.975))
         figures |= {f"{name}_low": float(low), f"{name}_high": float(high)}
     for name, (probability, outcome) in judge_outcomes(p, data.scores).items():
         figures[f"{name}_calibration_error"] = calibration_error(probability, outcome)
-    return figures | {"n_responses": len(data.prompts), "n_prompts": len(set(data.prompts)),
+    return figures | {"n_responses": len(data.prompts), "n_prompts": len(set(prompts)),
                       "n_rules": len(data.rules)}  # fmt: skip
 
 

@@ -68,7 +68,7 @@ def load_pairs(path: str | Path, *, skip_invalid: bool = False) -> pl.DataFrame:
     rows: list[dict] = []
     reasons: Counter[str] = Counter()
     total = 0
-    for where, record in _records(path):
+    for where, record in records(path):
         total += 1
         try:
             if isinstance(record, ValueError):
@@ -144,6 +144,14 @@ def prompt_text(prompt: str | list[dict]) -> str:
     return "\n\n".join(f"{t['role'].capitalize()}: {t['content']}" for t in turns)
 
 
+def conversation(prompt: str | list[dict]) -> str:
+    """Canonical JSON of a prompt's messages: what tells one conversation from another.
+
+    A text is one user's message, also where it looks like the transcript of a dialogue.
+    """
+    return json.dumps([[turn["role"], turn["content"]] for turn in messages(prompt)])
+
+
 def prompt_groups(pairs: pl.DataFrame) -> pl.Series:
     """The group of each pair, equal for prompts that must never be split apart.
 
@@ -215,7 +223,7 @@ def folds(pairs: pl.DataFrame, n_folds: int = 5, seed: int = 0) -> list[int]:
 # Files to records ------------------------------------------------------------------------------
 
 
-def _records(path: Path) -> Iterator[tuple[str, dict | ValueError]]:
+def records(path: Path) -> Iterator[tuple[str, dict | ValueError]]:
     """(where, record) for each row; a line that cannot be parsed comes as the error."""
     name = path.name.lower()
     if name.endswith((".jsonl", ".jsonl.gz", ".ndjson")):

@@ -6,22 +6,18 @@ AUC, calibration, agreement and abstention, over all rules and for each. The com
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
-from rulekit import sources
 from rulekit.evaluate import auc, wilson
 from rulekit.files import resource
 from rulekit.ledger import Ledger
-from rulekit.pairs import _records, prompt_text
+from rulekit.pairs import conversation, records
 from rulekit.rules import Rule, RuleSet
-from rulekit.sources import Labelled
-from rulekit.store import Store, conversation
+from rulekit.sources import Labelled, load_labelled
+from rulekit.store import Store
 from rulekit.work import Rater, Work
 
 FIGURES = {
@@ -38,6 +34,8 @@ _PROMPTS = 10  # fewer are too few to resample
 
 _LABELS = {"yes": 1, "satisfied": 1, "no": -1, "violated": -1, "irrelevant": 0,
            "1": 1, "+1": 1, "-1": -1, "0": 0}  # fmt: skip
+
+_NAMED = ("embedded", "openai-rbr")
 
 
 def labelled(
@@ -71,9 +69,7 @@ def labelled(
     if source in _NAMED:
         if rules is not None:
             raise ValueError(f"--check {source} takes no --rules: it has its own; allowed: a file")
-        data = sources.load_labelled(source, split)
-        whole = {prompt_text(p): p for p in _NAMED[source]()}
-        return replace(data, prompts=[whole[text] for text in data.prompts])
+        return load_labelled(source, split)
     path = Path(source)
     if not path.is_file():
         raise FileNotFoundError(
@@ -82,21 +78,12 @@ def labelled(
     return _labelled_file(path, RuleSet.load(rules or resource("data/rules.yaml")))
 
 
-def _rbr_prompts() -> Iterator[list[dict]]:
-    with sources._obtain(sources._RBR_GOLD).open(encoding="utf-8") as file:
-        yield from (json.loads(line)["prompt"] for line in file)
-
-
-_NAMED = {"embedded": lambda: sources.load("embedded")["prompt"].to_list(),
-          "openai-rbr": _rbr_prompts}  # fmt: skip
-
-
 def _labelled_file(path: Path, known: RuleSet) -> Labelled:
     texts: dict[tuple[str, str], int] = {}
     prompts, responses, rules = [], [], {}  # rules: Rule → column
     cells: dict[tuple[int, int], int] = {}
     by_name = {r.text: r for r in known} | {r.id: r for r in known}
-    for where, record in _records(path):
+    for where, record in records(path):
         try:
             if isinstance(record, ValueError):
                 raise record

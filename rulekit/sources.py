@@ -20,7 +20,7 @@ import numpy as np
 import polars as pl
 
 from rulekit.files import cache_folder, resource, sha256, write_atomically
-from rulekit.pairs import load_pairs, prompt_text
+from rulekit.pairs import load_pairs
 from rulekit.rules import Rule, RuleSet
 from rulekit.scores import Scores
 
@@ -143,15 +143,17 @@ class Labelled:
 
     Attributes
     ----------
-    prompts, responses
-        Texts, (n_responses,) each; a chat prompt is one text with its roles.
+    prompts
+        Texts or lists of messages, (n_responses,).
+    responses
+        Texts, (n_responses,).
     rules
         n_rules rules.
     scores
         +1 satisfied, -1 violated, 0 irrelevant, float32 (n_responses, n_rules).
     """
 
-    prompts: list[str]
+    prompts: list[str | list[dict]]
     responses: list[str]
     rules: RuleSet
     scores: np.ndarray
@@ -179,8 +181,7 @@ def load_labelled(name: str, split: str | None = None) -> Labelled:
         texts = {}
         for row in pairs.iter_rows(named=True):
             for side in "ab":
-                text = prompt_text(row["prompt"]), row[f"response_{side}"]
-                texts[row[f"response_id_{side}"]] = text
+                texts[row[f"response_id_{side}"]] = row["prompt"], row[f"response_{side}"]
         names, scores = annotations(pairs, rules)
         prompts, responses = zip(*(texts[n] for n in names), strict=True)
         return Labelled(list(prompts), list(responses), rules, scores)
@@ -190,7 +191,7 @@ def load_labelled(name: str, split: str | None = None) -> Labelled:
             rows = [json.loads(line) for line in file]
         rows = [r for r in rows if r["completion"][-1]["content"].strip()]
         labels = [[1 if r["propositions"][i] else -1 for i in rules.ids] for r in rows]
-        prompts = [prompt_text(r["prompt"]) for r in rows]
+        prompts = [r["prompt"] for r in rows]
         responses = [r["completion"][-1]["content"] for r in rows]
         return Labelled(prompts, responses, rules, np.array(labels, np.float32))
     raise ValueError(f"{name!r} comes without labels; allowed: embedded, openai-rbr")

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from rulekit.files import sha256
-from rulekit.pairs import messages
+from rulekit.pairs import conversation
 from rulekit.parts import (
     RECORD,
     Part,
@@ -41,14 +41,6 @@ FORMAT = 2  # raise when records, keys or what a judge is shown change: older fo
 _MAGIC = b"\xf5rk\x02rate"
 _HEAD = np.dtype([("magic", "S8"), ("count", "<u4"), ("crc", "<u4")])
 _SPENDING = "spending.jsonl"
-
-
-def conversation(prompt: str | list[dict]) -> str:
-    """Canonical JSON of a prompt's messages: what tells one conversation from another.
-
-    A text is one user's message, also where it looks like the transcript of a dialogue.
-    """
-    return json.dumps([[turn["role"], turn["content"]] for turn in messages(prompt)])
 
 
 def response_key(prompt: str | list[dict], response: str) -> bytes:

@@ -17,6 +17,7 @@ from typing import Protocol
 import numpy as np
 import polars as pl
 
+from rulekit.judges.pointwise import NOT_SENT
 from rulekit.ledger import Call, Ledger, Progress, run_of
 from rulekit.parts import keys, ranges
 from rulekit.rules import RuleSet
@@ -24,7 +25,6 @@ from rulekit.scores import Scores
 from rulekit.store import Store, response_key, rule_key
 
 _CELLS = 2**18  # ratings looked up at a time
-_NOT_SENT = "not sent: "  # how a judge's reason begins where it did not ask, because it stopped
 _Wanted = Callable[[np.ndarray], np.ndarray]  # rows (n,) → which cells, bool (n, n_rules)
 
 
@@ -32,8 +32,8 @@ class Rater(Protocol):
     """A judge of single responses whose ratings can be stored.
 
     It may have more to tell: `last` (of the latest call: `mass`, `failures` and `stopped`, as of
-    `judges.api.Rating`), `report` (as of `judges.local.Report`) and `ledger` (as of
-    `judges.client.Ledger`).
+    `judges.pointwise.Rating`), `report` (as of `judges.local.Report`) and `ledger` (as of
+    `judges.spending.Ledger`).
     """
 
     @property
@@ -271,8 +271,8 @@ class Work:
         failed = 0
         for i, j in np.argwhere(lost).tolist():
             reason = reasons.get((i, j), "the judge gave no rating")
-            if reason.startswith(_NOT_SENT):
-                self.stopped = reason.removeprefix(_NOT_SENT)
+            if reason.startswith(NOT_SENT):
+                self.stopped = reason.removeprefix(NOT_SENT)
                 continue
             self.failures.setdefault(int(rows[i]), {})[int(columns[j])] = reason
             failed += 1
@@ -368,7 +368,7 @@ class Work:
                 continue
             given = [divmod(int(self.first[start + i]), len(names)) for i, _ in cells]
             ids = [row if self.ids is None else self.ids[row] for row, _ in given]
-            reasons = [self.failures.get(start + i, {}).get(j, _NOT_SENT + self.stopped)
+            reasons = [self.failures.get(start + i, {}).get(j, NOT_SENT + self.stopped)
                        for i, j in cells]  # fmt: skip
             yield pl.DataFrame({"pair_id": list(map(str, ids)),
                                 "response": [names[column] for _, column in given],

@@ -34,11 +34,14 @@ class Server:
     logprobs: bool = True
     usage: bool = True
     one_a_request: bool = False  # as some servers, ignore `n`
+    added: int = 0  # tokens of a system prompt of the server's own
+    written: int = 1  # tokens an answer, whatever the request allows
     latency: float = 0.0
+    hold: Callable[[], object] = lambda: None  # called before each sound reply
     retry_after: str = "0.3"
     url: str = ""
     elsewhere: str = ""
-    drawn: int = 0
+    faults: int = 0
     requests: list[dict] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
     in_flight: int = 0
@@ -88,20 +91,30 @@ class _Handler(BaseHTTPRequestHandler):
             state.times.append(time.monotonic())
             state.in_flight += 1
             state.most_in_flight = max(state.most_in_flight, state.in_flight)
+        self.in_flight = True
         try:
             state.stop.wait(state.latency)
             fault = state.fault(number, body)
             if fault is None:
+                state.hold()
                 self._reply(200, self._completion(body))
             else:
+                with state.lock:
+                    state.faults += 1
                 getattr(self, f"_fault_{fault}")(body)
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True  # the client gave up first
         finally:
-            with state.lock:
-                state.in_flight -= 1
+            self._leave()
+
+    def _leave(self) -> None:
+        """Count the request out: before its reply is written, for the next may then come."""
+        with self.state.lock:
+            self.state.in_flight -= self.in_flight
+        self.in_flight = False
 
     def _reply(self, status: int, content: dict | str, **headers: str) -> None:
+        self._leave()
         data = (content if isinstance(content, str) else json.dumps(content)).encode()
         self.send_response(status)
         self.send_header("Content-Type", headers.pop("content_type", "application/json"))
@@ -116,7 +129,8 @@ class _Handler(BaseHTTPRequestHandler):
         tokens = sorted(distribution.items(), key=lambda t: -t[1])
         choices = []
         for index in range(1 if self.state.one_a_request else body.get("n") or 1):
-            text = self._draw(tokens) if "n" in body else tokens[0][0]
+            drawn = _draw(tokens, (body.get("seed") or 0) + index + 1)
+            text = drawn if "n" in body else tokens[0][0]
             choice = {"index": index, "finish_reason": "length",
                       "message": {"role": "assistant", "content": text}}  # fmt: skip
             if body.get("logprobs") and self.state.logprobs:
@@ -128,20 +142,10 @@ class _Handler(BaseHTTPRequestHandler):
         reply = {"id": "1", "object": "chat.completion", "created": 0, "model": body["model"],
                  "choices": choices}  # fmt: skip
         if self.state.usage:
-            reply["usage"] = {"prompt_tokens": len(self.state.text(body)) // 4,
-                              "completion_tokens": len(choices), "total_tokens": 0}  # fmt: skip
+            reply["usage"] = {"prompt_tokens": self.state.added + len(self.state.text(body)) // 4,
+                              "completion_tokens": self.state.written * len(choices),
+                              "total_tokens": 0}  # fmt: skip
         return reply
-
-    def _draw(self, tokens: list[tuple[str, float]]) -> str:
-        """Tokens in turn, each as often as its probability says: the golden ratio's sequence."""
-        with self.state.lock:
-            self.state.drawn += 1
-            u = self.state.drawn * (math.sqrt(5) - 1) / 2 % 1
-        for token, p in tokens:
-            u -= p
-            if u < 0:
-                return token
-        return tokens[-1][0]
 
     def _fault_rate_limited(self, body: dict) -> None:
         error = {"error": {"message": "slow down", "code": "rate_limit_exceeded"}}
@@ -207,9 +211,27 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._reply(200, self._completion(body))
 
+    def _fault_old(self, body: dict) -> None:
+        """A server from before `max_completion_tokens`."""
+        if "max_completion_tokens" in body:
+            message = "Unrecognized request argument supplied: max_completion_tokens"
+            self._reply(400, {"error": {"message": message}})
+        else:
+            self._reply(200, self._completion(body))
+
     def _fault_bad_request(self, body: dict) -> None:
         key = self.headers.get("Authorization", "")
         self._reply(400, {"error": {"message": f"context too long for {key}"}})
 
     def _fault_moved(self, body: dict) -> None:
         self._reply(307, {}, Location=f"{self.state.elsewhere}/chat/completions")
+
+
+def _draw(tokens: list[tuple[str, float]], number: int) -> str:
+    """Tokens in turn, each as often as its probability says: the golden ratio's sequence."""
+    u = number * (math.sqrt(5) - 1) / 2 % 1
+    for token, p in tokens:
+        u -= p
+        if u < 0:
+            return token
+    return tokens[-1][0]

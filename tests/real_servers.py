@@ -9,9 +9,15 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+_TRIES = 3  # another process may take the port before the server does
+
+
+class NotUp(RuntimeError):
+    """The server ended, or does not answer; the message ends with its log."""
 
 
 def free_port() -> int:
@@ -23,71 +29,80 @@ def free_port() -> int:
 
 @contextmanager
 def running(
-    command: Sequence[str], port: int, log: Path, patience: float, **environment: str
+    command: Callable[[int], Sequence[str]], log: Path, patience: float, **environment: str
 ) -> Iterator[str]:
-    """Run a server until the block ends; gives the root of its protocol.
+    """Run the server of `command(port)` until the block ends; gives the root of its protocol.
 
     Raises
     ------
-    RuntimeError
-        If it ends, or does not answer within `patience` seconds; the message ends with its log.
+    NotUp
+        If it ends with each of the ports tried, or does not answer within `patience` seconds.
     """
     settings = os.environ | {"HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""} | environment
-    with log.open("w") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=settings)
-    try:
-        _wait(process, f"http://127.0.0.1:{port}/health", log, patience)
-        yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        process.terminate()
+    for left in reversed(range(_TRIES)):
+        port = free_port()
+        with log.open("w") as out:
+            process = subprocess.Popen(
+                command(port), stdout=out, stderr=subprocess.STDOUT, env=settings
+            )
         try:
-            process.wait(15)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            _wait(process, f"http://127.0.0.1:{port}/health", log, patience)
+            yield f"http://127.0.0.1:{port}/v1"
+            return
+        except NotUp:
+            if not left or process.poll() is None:
+                raise
+        finally:
+            _end(process)
 
 
 def _wait(process: subprocess.Popen, url: str, log: Path, patience: float) -> None:
     end = time.monotonic() + patience
     while time.monotonic() < end and process.poll() is None:
         try:
-            with urllib.request.urlopen(url, timeout=2):
-                return
+            with urllib.request.urlopen(url, timeout=5):
+                if process.poll() is None:  # or else it is another process that answers
+                    return
         except (urllib.error.URLError, OSError):
             time.sleep(0.2)
-    raise RuntimeError(f"the server is not up:\n{log.read_text()[-2000:]}")
+    raise NotUp(f"the server is not up:\n{log.read_text()[-2000:]}")
+
+
+def _end(process: subprocess.Popen) -> None:
+    process.terminate()
+    try:
+        process.wait(15)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 @contextmanager
 def transformers_server(model: Path, log: Path) -> Iterator[str]:
     """`transformers serve`: sampled answers, one a request, no log-probabilities."""
-    port = free_port()
     command = [sys.executable, "-m", "transformers.cli.transformers", "serve", str(model),
-               "--host", "127.0.0.1", "--port", str(port), "--device", "cpu"]  # fmt: skip
-    with running(command, port, log, 90.0) as url:
+               "--host", "127.0.0.1", "--device", "cpu", "--port"]  # fmt: skip
+    with running(lambda port: [*command, str(port)], log, 300.0) as url:
         yield url
 
 
 @contextmanager
 def vllm_server(vllm: str, model: Path, log: Path) -> Iterator[str]:
     """vLLM, as its command `vllm` starts it; log-probabilities and a prefix cache."""
-    port = free_port()
     command = [vllm, "serve", str(model), "--served-model-name", str(model), "--host", "127.0.0.1",
-               "--port", str(port), "--dtype", "float32", "--max-model-len", "2048",
-               "--enforce-eager", "--enable-prompt-tokens-details"]  # fmt: skip
-    with running(
-        command, port, log, 400.0, VLLM_CPU_KVCACHE_SPACE="1", VLLM_NO_USAGE_STATS="1"
-    ) as url:
+               "--dtype", "float32", "--max-model-len", "2048", "--enforce-eager",
+               "--enable-prompt-tokens-details", "--port"]  # fmt: skip
+    quietly = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_NO_USAGE_STATS": "1"}
+    with running(lambda port: [*command, str(port)], log, 900.0, **quietly) as url:
         yield url
 
 
 @contextmanager
 def llama_server(binary: str, gguf: Path, log: Path) -> Iterator[str]:
     """The server of llama.cpp; log-probabilities and a prefix cache."""
-    port = free_port()
     # One thread: threads of its own wait in spin locks, which starves them on a busy machine.
     # Its usual half-precision attention and cache shift probabilities by up to 0.01.
-    command = [binary, "-m", str(gguf), "--host", "127.0.0.1", "--port", str(port), "-c", "8192",
-               "-np", "2", "-t", "1", "--jinja", "-ctk", "f32", "-ctv", "f32", "-fa", "off"]  # fmt: skip
-    with running(command, port, log, 60.0) as url:
+    command = [binary, "-m", str(gguf), "--host", "127.0.0.1", "-c", "8192", "-np", "2", "-t", "1",
+               "--jinja", "-ctk", "f32", "-ctv", "f32", "-fa", "off", "--port"]  # fmt: skip
+    with running(lambda port: [*command, str(port)], log, 300.0) as url:
         yield url

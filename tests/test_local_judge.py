@@ -327,6 +327,33 @@ def test_a_model_that_cannot_share_is_rated_one_pass_a_rule_with_a_warning(token
     assert j.report.way == "separate"
 
 
+def test_the_answer_mass_of_every_rating_is_kept_and_an_interrupted_call_keeps_what_it_had(
+    tokenizer, rules
+):
+    j = LocalJudge(build("llama", len(tokenizer)), tokenizer, "tiny", tokens_per_batch=300)
+    mask = np.ones((3, len(rules)), bool)
+    mask[1, 2] = False
+    p = j.rate(PROMPTS, RESPONSES, rules, mask)
+    np.testing.assert_array_equal(j.last.probabilities, p)
+    assert (np.isnan(j.last.mass) == ~mask).all()
+    assert j.last.mass[mask].mean() == pytest.approx(j.report.answer_mass_mean)
+    passes, real = 0, j._answers
+
+    def interrupted(logits):
+        nonlocal passes
+        passes += 1
+        if passes == 3:
+            raise KeyboardInterrupt
+        return real(logits)
+
+    j._answers = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        j.rate(PROMPTS, RESPONSES, rules)
+    kept = ~np.isnan(j.last.mass)
+    assert 0 < kept.sum() < kept.size
+    np.testing.assert_allclose(j.last.probabilities[kept & mask], p[kept & mask], atol=1e-5)
+
+
 @pytest.mark.parametrize("name", UNSHARED)
 def test_what_a_packed_row_cannot_show_is_never_shared(name, tokenizer, rules):
     model = build(name, len(tokenizer))
@@ -398,7 +425,7 @@ def test_identity_follows_weights_template_precision_and_limit(judge, tokenizer,
     assert len({j.identity for j in (loaded, half, short, other)}) == 4
     with pytest.raises(ValueError, match="dtype is 'int8'"):
         LocalJudge.load(tmp_path, dtype="int8")
-    with pytest.raises(ValueError, match="needs a model"):
+    with pytest.raises(ValueError, match="judge 'local' needs model"):
         rk.judges.get("local")
     with pytest.raises(ValueError, match="unknown template 'x'; allowed: conversation_first"):
         judge.with_template("x")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import shutil
+import sys
 import warnings
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from scipy.stats import binom
 from rulekit import RuleSet
 from rulekit.judges.answers import answer_mass
 from rulekit.judges.api import Limits, ServerJudge
-from tests.real_servers import llama_server, transformers_server, vllm_server
+from tests.real_servers import NotUp, llama_server, running, transformers_server, vllm_server
 from tests.tiny_judge import first_token_distribution, save_gguf, save_tiny_judge
 
 RULES = RuleSet.from_texts(
@@ -27,6 +28,9 @@ RESPONSES = [
     "Mix flour, water and yeast, wait, and bake it.",
     "I would rather not.",
 ]
+
+
+PATIENT = Limits(concurrency=2, timeout=300.0)  # on a busy machine too
 
 
 @pytest.fixture(scope="module")
@@ -45,15 +49,40 @@ def directly(judge: ServerJudge, model: Path, tokens: int | None) -> tuple[np.nd
     return p / p.sum(-1, keepdims=True), p.sum(-1)
 
 
+def test_a_port_that_is_taken_meanwhile_is_changed_for_another(tmp_path):
+    tried = []
+
+    def command(port: int) -> list[str]:
+        tried.append(port)
+        if len(tried) == 1:
+            return [sys.executable, "-c", "raise SystemExit('address in use')"]
+        here = ["--bind", "127.0.0.1", "--directory", str(tmp_path)]
+        return [sys.executable, "-m", "http.server", str(port), *here]
+
+    (tmp_path / "health").touch()
+    with running(command, tmp_path / "log", 60.0) as url:
+        assert url == f"http://127.0.0.1:{tried[1]}/v1"
+    assert len(tried) == 2
+
+
+def test_a_server_that_ends_each_time_is_told_with_its_log(tmp_path):
+    command = [sys.executable, "-c", "raise SystemExit('out of order')"]
+    with (
+        pytest.raises(NotUp, match="out of order"),
+        running(lambda port: command, tmp_path / "log", 60.0),
+    ):
+        pass
+
+
 def test_transformers_serve_gives_votes_that_follow_the_model(model, tmp_path):
     for package in ("fastapi", "uvicorn"):
         pytest.importorskip(package, reason="needs transformers[serving]")
     with transformers_server(model, tmp_path / "log") as url:
-        judge = ServerJudge(str(model), url, votes=24, limits=Limits(concurrency=2))
+        judge = ServerJudge(str(model), url, votes=24, limits=PATIENT)
         with pytest.warns(UserWarning, match="no log-probabilities"):
             judge.rate(PROMPTS[:1], RESPONSES[:1], RuleSet(RULES.rules[:1]))
     assert judge.method == "votes"
-    assert judge.ledger.requests == 1 + 24  # it gives one answer a request
+    assert judge.ledger.requests - judge.ledger.retries == 1 + 24  # one answer a request
     assert judge.ledger.prompt_tokens > 24 * 100
     _votes_follow(judge, 24, *(x[:1, :1] for x in directly(judge, model, None)))
 
@@ -73,7 +102,7 @@ def _votes_follow(judge: ServerJudge, votes: int, expected: np.ndarray, mass: np
 
 
 def _agrees_with_transformers(url: str, model: Path, name: str, tolerance: float) -> ServerJudge:
-    judge = ServerJudge(name, url)
+    judge = ServerJudge(name, url, limits=PATIENT)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         p = judge.rate(PROMPTS, RESPONSES, RULES)
@@ -97,7 +126,7 @@ def test_vllm_gives_the_probabilities_of_the_model_and_reuses_the_shared_part(mo
         print(judge.ledger)
         # Of each response's five prompts four find their beginning in the server's cache.
         assert judge.ledger.cached_tokens > 0.4 * judge.ledger.prompt_tokens
-        votes = ServerJudge(str(model), url, method="votes", votes=100)
+        votes = ServerJudge(str(model), url, method="votes", votes=100, limits=PATIENT)
         votes.rate(PROMPTS, RESPONSES, RULES)
     _votes_follow(votes, 100, *directly(judge, model, None))
 
@@ -113,6 +142,6 @@ def test_llama_cpp_gives_the_probabilities_of_the_model(model, tmp_path):
         judge = _agrees_with_transformers(url, model, "tiny", 2e-3)
         print(judge.ledger)
         # It gives as many answers a request as it has places, two here.
-        votes = ServerJudge("tiny", url, method="votes", votes=12)
+        votes = ServerJudge("tiny", url, method="votes", votes=12, limits=PATIENT)
         votes.rate(PROMPTS[:1], RESPONSES[:1], RULES)
     _votes_follow(votes, 12, *(x[:1] for x in directly(judge, model, None)))

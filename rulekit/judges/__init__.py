@@ -38,14 +38,14 @@ def _folder_or_name(value: str | Path) -> str | Path:
 
 
 def _values_of(option: str) -> Callable:
-    """Reads a mapping as the class of `judges.client` that the option is of."""
+    """Reads a mapping as the class of that name, `Limits` or `Prices`."""
 
     def read(value):
-        from rulekit.judges import client
+        from rulekit.judges import api
 
         if not isinstance(value, Mapping):
             return value
-        kind = getattr(client, option.capitalize())
+        kind = getattr(api, option.capitalize())
         allowed = [f.name for f in fields(kind)]
         for given in value:
             if given not in allowed:

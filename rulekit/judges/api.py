@@ -8,11 +8,11 @@ from sampled votes where it does not. `client.py` sends the requests.
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 import os
 import threading
 import warnings
-from collections import Counter
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -22,37 +22,16 @@ import polars as pl
 
 from rulekit.judges import prompts as templates
 from rulekit.judges.answers import answer_mass, first_token, vote_counts
-from rulekit.judges.client import CellFailed, Client, Ledger, Limits, Pace, Prices, RunStopped
+from rulekit.judges.client import CellFailed, Client, Limits, Pace, RunStopped
+from rulekit.judges.pointwise import NOT_SENT, Rating, score_pairs
 from rulekit.judges.prompts import Template
+from rulekit.judges.spending import Ledger, Prices, Purse
 from rulekit.rules import RuleSet
 from rulekit.scores import Scores
 
 METHODS = ("auto", "logprobs", "votes")
+_LIMIT, _OLD_LIMIT = "max_completion_tokens", "max_tokens"  # two names for the longest answer
 _VOTE_TOKENS = 8  # room for the longest answer in any tokenizer, with a quote or a space before it
-
-
-@dataclass(frozen=True, eq=False)
-class Rating:
-    """The ratings of one call, filled while it runs, so that an interrupted one keeps its own.
-
-    Parameters
-    ----------
-    probabilities
-        P(no), P(irrelevant), P(yes), float32 (n_responses, n_rules, 3); NaN: not rated.
-    mass
-        Share of the judge's answer that went to the three answers before they were made to sum
-        to 1, float32 (n_responses, n_rules): near 1 for a judge that answers the question.
-    failures
-        (response, rule) → why the cell was wanted and is NaN.
-    """
-
-    probabilities: np.ndarray
-    mass: np.ndarray
-    failures: dict[tuple[int, int], str] = field(default_factory=dict)
-
-    def reasons(self) -> Counter[str]:
-        """How many cells failed, by reason."""
-        return Counter(self.failures.values())
 
 
 @dataclass(eq=False)
@@ -91,7 +70,8 @@ class ServerJudge:
     Attributes
     ----------
     ledger
-        Requests, tokens and cost so far.
+        Requests, tokens and cost so far; set its `earlier` to what earlier runs have spent of
+        the budget.
     last
         `Rating` of the latest call, whole or cut short.
 
@@ -132,7 +112,9 @@ class ServerJudge:
             if not (isinstance(value, int) and value >= least):
                 raise ValueError(f"{name}: {value!r}; allowed: whole numbers from {least}")
         self._pace = Pace(self.limits.requests_per_minute, self.limits.tokens_per_minute)
+        self._purse = Purse(self.prices, self.ledger)
         self._at_once = self.votes  # of a request
+        self._limit = _LIMIT
         self._busy = threading.Lock()  # one run at a time: the ledger and the pace are shared
 
     @property
@@ -147,6 +129,12 @@ class ServerJudge:
                    "template": self.template.hash, "method": self.method, **how,
                    "extra_body": dict(self.extra_body)}  # fmt: skip
         return json.dumps(setting, sort_keys=True)
+
+    def with_template(self, template: str | Template) -> ServerJudge:
+        """The same model asked in other words; on the same ledger, budget and pace."""
+        judge = copy.copy(self)
+        judge.template, judge.last = templates.get(template), None
+        return judge
 
     def rate(
         self,
@@ -173,8 +161,9 @@ class ServerJudge:
         Returns
         -------
         numpy.ndarray
-            float32 (n_responses, n_rules, 3). NaN where not wanted, and where a request failed or
-            the budget came to its end: a warning counts these, `last.failures` has the reasons.
+            float32 (n_responses, n_rules, 3). NaN where not wanted, where a request failed
+            (`last.failures` has the reasons) and where none was sent any more (`last.stopped`
+            says why): warnings count both.
 
         Raises
         ------
@@ -183,6 +172,30 @@ class ServerJudge:
         ConnectionError
             If method "auto" gets no answer at all.
         """
+        rating = self._rating(prompts, responses, rules, mask)
+        for gap in rating.gaps():
+            warnings.warn(gap, stacklevel=2)
+        return rating.probabilities
+
+    def score(self, pairs: pl.DataFrame, rules: RuleSet) -> Scores:
+        """Scores of pairs; a response that occurs in several pairs is rated once.
+
+        Raises
+        ------
+        RuntimeError
+            If a rating is missing, for scores have no gaps; `last` keeps the others.
+        """
+
+        def rate(prompts, responses, rules) -> np.ndarray:
+            rating = self._rating(prompts, responses, rules)
+            if gaps := rating.gaps():
+                raise RuntimeError(f"{'; '.join(gaps)}; the others are kept in `last`")
+            return rating.probabilities
+
+        return score_pairs(rate, pairs, rules)
+
+    def _rating(self, prompts, responses, rules: RuleSet, mask=None) -> Rating:
+        """What `rate` gives, with its gaps yet to be reported."""
         shape = (len(responses), len(rules))
         if len(prompts) != shape[0]:
             raise ValueError(f"prompts: {len(prompts)}; allowed: {shape[0]}, one a response")
@@ -196,56 +209,12 @@ class ServerJudge:
         with self._busy:
             self.last = rating
             _run(self._rate(prompts, responses, rules.texts, mask, rating))
-        if rating.failures:
-            first, n = rating.reasons().most_common(1)[0]
-            warnings.warn(
-                f"{len(rating.failures)} of {mask.sum()} ratings failed and are NaN; "
-                f"{n} of them: {first}",
-                stacklevel=2,
-            )
-        rated = rating.probabilities[~np.isnan(rating.mass)]
-        if (
-            self.method == "votes"
-            and self.votes > 3
-            and len(rated) > 15
-            and (rated.max(-1) == 1).all()
-        ):
-            warnings.warn(
-                f"all votes agree in each of {len(rated)} ratings: the server seems to decode "
-                "greedily; have it sample, by its settings or `extra_body`",
-                stacklevel=2,
-            )
-        return rating.probabilities
-
-    def score(self, pairs: pl.DataFrame, rules: RuleSet) -> Scores:
-        """Scores of pairs; a response that occurs in several pairs is rated once.
-
-        Raises
-        ------
-        RuntimeError
-            If a rating failed, for scores have no gaps; `last` keeps the others.
-        """
-        prompts = [json.dumps(p) for p in pairs["prompt"].to_list()]  # lists cannot be keys
-        sides = [list(zip(prompts, pairs[c], strict=True)) for c in ("response_a", "response_b")]
-        row = {key: i for i, key in enumerate(dict.fromkeys(sides[0] + sides[1]))}
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".* ratings failed and are NaN")
-            p = self.rate([json.loads(k[0]) for k in row], [k[1] for k in row], rules)
-        if self.last.failures:
-            reasons = "; ".join(f"{n} × {r}" for r, n in self.last.reasons().most_common(3))
-            raise RuntimeError(
-                f"{len(self.last.failures)} of {p[..., 0].size} ratings failed ({reasons}); "
-                "the others are kept in `last`"
-            )
-        score, relevance = p[..., 2] - p[..., 0], 1 - p[..., 1]
-        a, b = ([row[key] for key in side] for side in sides)
-        return Scores(score[a], score[b], ((relevance[a] + relevance[b]) / 2).clip(0, 1),
-                      rules.ids, pairs["pair_id"].to_list())  # fmt: skip
+        if self.method == "votes" and self.votes > 3:
+            _warn_if_greedy(rating)
+        return rating
 
     def _client(self) -> Client:
-        return Client(
-            self.base_url, self.key_from, self.limits, self.prices, self.ledger, self._pace
-        )
+        return Client(self.base_url, self.key_from, self.limits, self._purse, self._pace)
 
     def _resolved(self) -> str:
         """The method in force; asks the server once if that is for it to say."""
@@ -256,7 +225,7 @@ class ServerJudge:
                     warnings.warn(
                         f"the server gives no log-probabilities: {self.votes} sampled votes a "
                         "rating instead",
-                        stacklevel=3,
+                        stacklevel=4,
                     )
         return self.method
 
@@ -267,7 +236,7 @@ class ServerJudge:
             reply = await self._send(client, messages, self._logprobs_fields())
             return "logprobs" if first_token(reply, self.top_logprobs) else "votes"
         except CellFailed as failure:
-            if "logprob" in str(failure) and str(failure).startswith("HTTP 4"):
+            if "logprob" in str(failure) and not failure.server_wide:
                 return "votes"  # a server that refuses to be asked
             trouble = str(failure)
         except RunStopped as stop:
@@ -277,22 +246,27 @@ class ServerJudge:
         raise ConnectionError(f"the judge's server gave no answer: {trouble}")
 
     async def _rate(self, prompts, responses, rules, mask, rating: Rating) -> None:
-        client, in_a_row = self._client(), 0
+        client = self._client()
+        troubled: list[int] = []  # response of each rating since the server last gave an answer
+        enough = min(2, int(mask.any(axis=1).sum()))  # responses: one alone may be at fault itself
 
         async def rate_cell(i: int, j: int) -> None:
-            nonlocal in_a_row
             try:
                 messages = self.template.messages(prompts[i], responses[i], rules[j])
                 p, mass = await self._ask(client, messages)
                 rating.probabilities[i, j], rating.mass[i, j] = p, mass
-                in_a_row = 0
+                troubled.clear()
             except RunStopped as stop:
-                rating.failures[i, j] = f"not sent: {stop}"
+                rating.failures[i, j] = f"{NOT_SENT}{stop}"
             except CellFailed as failure:
                 rating.failures[i, j] = str(failure)
-                in_a_row += 1
-                if in_a_row >= self.limits.give_up_after and not client.stopped:
-                    client.stopped = f"{in_a_row} ratings in a row failed, the last with: {failure}"
+                if not failure.server_wide:
+                    troubled.clear()
+                    return
+                troubled.append(i)
+                n = len(troubled)
+                if n >= self.limits.give_up_after and len(set(troubled)) >= enough:
+                    client.stop(f"{n} ratings in a row failed, the last with {failure}")
 
         async def work(groups: Iterator[list[tuple[int, int]]]) -> None:
             for first, *others in groups:
@@ -303,6 +277,7 @@ class ServerJudge:
         try:
             await asyncio.gather(*(work(groups) for _ in range(self.limits.concurrency)))
         finally:
+            rating.stopped = client.stopped
             await client.close()
 
     async def _ask(self, client: Client, messages: list[dict]) -> tuple[np.ndarray, float]:
@@ -321,13 +296,13 @@ class ServerJudge:
         texts: list[str] = []
         while len(texts) < self.votes:  # a server may give fewer answers than asked for
             n = min(self.votes - len(texts), self._at_once)
-            fields = {"n": n, "max_completion_tokens": _VOTE_TOKENS}
+            fields = {"n": n}
             if self.seed is not None:
                 fields["seed"] = self.seed + len(texts)
             try:
-                reply = await self._send(client, messages, fields)
+                reply = await self._send(client, messages, fields, _VOTE_TOKENS)
             except CellFailed as failure:
-                if n == 1 or not str(failure).startswith("HTTP 4"):
+                if n == 1 or failure.server_wide:
                     raise
                 self._at_once = 1  # some servers refuse to give so many at once, or several
                 continue
@@ -338,16 +313,35 @@ class ServerJudge:
         return counts / counts.sum(), counts.sum() / self.votes
 
     def _logprobs_fields(self) -> dict:
-        return {"logprobs": True, "top_logprobs": self.top_logprobs, "max_completion_tokens": 1}
+        return {"logprobs": True, "top_logprobs": self.top_logprobs}
 
-    async def _send(self, client: Client, messages: list[dict], fields: dict) -> object:
+    async def _send(
+        self, client: Client, messages: list[dict], fields: dict, longest: int = 1
+    ) -> object:
+        """A reply whose answers have at most `longest` tokens each."""
         body = {"model": self.model, "messages": messages, "temperature": 1.0, "top_p": 1.0}
         body |= fields
         if self.extra_body:
             body["extra_body"] = dict(self.extra_body)
         n_bytes = sum(len(m["content"].encode()) for m in messages)
-        written = fields["max_completion_tokens"] * fields.get("n", 1)
-        return await client.complete(body, n_bytes, written)
+        written, limit = longest * fields.get("n", 1), self._limit
+        try:
+            return await client.complete(body | {limit: longest}, n_bytes, written)
+        except CellFailed as failure:
+            if failure.server_wide or limit == _OLD_LIMIT or _LIMIT not in str(failure):
+                raise
+        self._limit = _OLD_LIMIT  # some servers know no other
+        return await client.complete(body | {_OLD_LIMIT: longest}, n_bytes, written)
+
+
+def _warn_if_greedy(rating: Rating) -> None:
+    rated = rating.probabilities[~np.isnan(rating.mass)]
+    if len(rated) > 15 and (rated.max(-1) == 1).all():
+        warnings.warn(
+            f"all votes agree in each of {len(rated)} ratings: the server seems to decode "
+            "greedily; have it sample, by its settings or `extra_body`",
+            stacklevel=4,
+        )
 
 
 def _groups(mask: np.ndarray, by_rule: bool) -> Iterator[list[tuple[int, int]]]:
@@ -386,8 +380,8 @@ def _run(coroutine: Coroutine):
         loop.run_until_complete(asyncio.wait([task]))
         ended.set()
 
-    threading.Thread(target=run, daemon=True).start()
     try:
+        threading.Thread(target=run, daemon=True).start()
         ended.wait()
     except BaseException:  # the notebook's stop button
         loop.call_soon_threadsafe(task.cancel)

@@ -12,13 +12,14 @@ import math
 import os
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+
+from rulekit.judges.spending import Purse
 
 _FIRST_WAIT, _MOST_WAIT = 0.5, 60.0  # seconds: the ceiling of the first and of any back-off
 _RETRIED = {408, 409, 425, 429}  # and every 5xx
 _REFUSED = {401, 403, 404}  # the next request would fare no better
-_CHAT_TEMPLATE_TOKENS = 64  # what a server's chat template may add to the texts of a request
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,10 @@ class Limits:
     longest_wait
         Seconds; a server that asks for a longer wait has the cell fail instead.
     give_up_after
-        Cells in a row that may fail before the rest is not sent.
+        Ratings in a row that may fail through the server's own trouble (5xx, 429, timeouts, lost
+        connections, malformed replies) before the rest is not sent; those of a single response
+        stop nothing where others are asked about. What ails one request, such as a prompt that
+        is too long or an answer that is none, never counts.
 
     Raises
     ------
@@ -66,73 +70,16 @@ class Limits:
                 raise ValueError(f"{name}: {getattr(self, name)!r}; allowed: above 0")
 
 
-@dataclass(frozen=True)
-class Prices:
-    """What a server asks for, per million tokens in any currency, and what may be spent.
-
-    Parameters
-    ----------
-    prompt, completion
-        Price of a million tokens read and written.
-    cached
-        Price of a million prompt tokens that the server's prefix cache held; `prompt` by default.
-    budget
-        The most that the judge may spend in its life, in the same currency.
-
-    Raises
-    ------
-    ValueError
-        If a price is negative or not finite, or there is a budget but no price.
-    """
-
-    prompt: float = 0.0
-    completion: float = 0.0
-    cached: float | None = None
-    budget: float = math.inf
-
-    def __post_init__(self) -> None:
-        for name in ("prompt", "completion", "cached"):
-            value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and value >= 0):
-                raise ValueError(f"price {name}: {value!r}; allowed: from 0")
-        if not self.budget >= 0:
-            raise ValueError(f"budget: {self.budget!r}; allowed: from 0")
-        if math.isfinite(self.budget) and not (self.prompt or self.completion):
-            raise ValueError("a budget needs the prices of prompt and completion tokens")
-
-    def cost(self, prompt: int, completion: int, cached: int = 0) -> float:
-        """Price of so many tokens; `cached` of the prompt's came from the prefix cache."""
-        dear = self.prompt if self.cached is None else self.cached
-        return (
-            (prompt - cached) * self.prompt + cached * dear + completion * self.completion
-        ) / 1e6
-
-
-@dataclass
-class Ledger:
-    """What a judge has sent, read and spent in its life.
-
-    `cost` follows from the token counts of the replies. `uncertain_cost` is an upper bound of
-    what requests without a usable reply may have cost: a server may bill a reply that got lost.
-    The budget holds for their sum.
-    """
-
-    requests: int = 0
-    retries: int = 0
-    prompt_tokens: int = 0
-    cached_tokens: int = 0
-    completion_tokens: int = 0
-    cost: float = 0.0
-    uncertain_cost: float = 0.0
-
-    @property
-    def spent(self) -> float:
-        """The most that can have been spent."""
-        return self.cost + self.uncertain_cost
-
-
 class CellFailed(Exception):
-    """One request has failed for good; the message says why and holds no key."""
+    """One request has failed for good; the message says why and holds no key.
+
+    `server_wide` tells trouble of the server, which other requests may share, from what ails
+    this request alone.
+    """
+
+    def __init__(self, reason: str, server_wide: bool = False) -> None:
+        super().__init__(reason)
+        self.server_wide = server_wide
 
 
 class RunStopped(Exception):
@@ -150,15 +97,15 @@ class Client:
         base_url: str,
         key_from: str | None,
         limits: Limits,
-        prices: Prices,
-        ledger: Ledger,
+        purse: Purse,
         pace: Pace,
     ) -> None:
         from openai import AsyncOpenAI
 
-        self.key_from, self.limits, self.prices = key_from, limits, prices
-        self.ledger, self.pace, self.reserved = ledger, pace, 0.0
-        self.gate = asyncio.Semaphore(limits.concurrency)
+        self.key_from, self.limits, self.pace = key_from, limits, pace
+        self.purse, self.ledger = purse, purse.ledger
+        self.gate, self.alone = asyncio.Semaphore(limits.concurrency), asyncio.Lock()
+        self.in_flight, self.settled = 0, asyncio.Event()  # set when one is no longer in flight
         self.stopped = ""  # why nothing more is sent, once that is so
         # A server that asks for no key must not see one that happens to be in the environment.
         self.openai = AsyncOpenAI(
@@ -171,6 +118,10 @@ class Client:
     async def close(self) -> None:
         """Close the connections."""
         await self.openai.close()
+
+    def stop(self, reason: str) -> None:
+        """Send nothing more; the first reason stays."""
+        self.stopped = self.stopped or reason
 
     async def complete(self, body: Mapping, n_bytes: int, most_written: int) -> object:
         """One reply that has choices.
@@ -191,35 +142,72 @@ class Client:
         RunStopped
             If the budget might be exceeded, the server refuses all requests, or `stopped` is set.
         """
-        bound = self.prices.cost(n_bytes + _CHAT_TEMPLATE_TOKENS, most_written)
         async with self.gate:
-            for attempt in range(self.limits.retries + 1):
-                if self.ledger.spent + self.reserved + bound > self.prices.budget:
-                    self.stopped = f"the budget of {self.prices.budget:g} is used up"
-                if self.stopped:  # perhaps while this request waited for its turn
-                    raise RunStopped(self.stopped)
-                self.reserved += bound
-                try:
-                    estimate = await self.pace.start(n_bytes, most_written)
-                    self.ledger.requests += 1
-                    self.ledger.retries += attempt > 0
-                    reply, trouble = await self._attempt(body, bound)
-                finally:
-                    self.reserved -= bound
-                self._pay(reply, trouble, bound, n_bytes, estimate)
-                if trouble is None:
-                    return reply
-                if trouble.refused:
-                    self.stopped = trouble.reason
-                    raise RunStopped(trouble.reason)
-                if not trouble.again or attempt == self.limits.retries:
-                    break
-                if trouble.wait > self.limits.longest_wait:
-                    raise CellFailed(f"{trouble.reason}; asks to wait {trouble.wait:.0f} s")
-                # All requests heed the server's wish; jitter then spreads this one's return.
-                self.pace.pause(trouble.wait)
-                await asyncio.sleep(trouble.wait + backoff(attempt))
-        raise CellFailed(trouble.reason)
+            async with self.alone:  # until a reply has shown what the server adds to a prompt
+                if not self.purse.learned:
+                    return await self._insist(body, n_bytes, most_written)
+            return await self._insist(body, n_bytes, most_written)
+
+    async def _insist(self, body: Mapping, n_bytes: int, most_written: int) -> object:
+        """As many attempts as the limits allow."""
+        for attempt in range(self.limits.retries + 1):
+            reply, trouble = await self._pay_for_one(body, n_bytes, most_written, attempt > 0)
+            if trouble is None:
+                return reply
+            if trouble.refused:
+                self.stop(trouble.reason)
+                raise RunStopped(self.stopped)
+            if not trouble.again or attempt == self.limits.retries:
+                break
+            if trouble.wait > self.limits.longest_wait:
+                reason = f"{trouble.reason}; asks to wait {trouble.wait:.0f} s"
+                raise CellFailed(reason, server_wide=True)
+            # All requests heed the server's wish; jitter then spreads this one's return.
+            self.pace.pause(trouble.wait)
+            await asyncio.sleep(trouble.wait + backoff(attempt))
+        raise CellFailed(trouble.reason, server_wide=trouble.again)
+
+    async def _pay_for_one(
+        self, body: Mapping, n_bytes: int, most_written: int, again: bool
+    ) -> tuple[object, _Trouble | None]:
+        """One attempt, if the budget covers it; what it cost goes to the ledger."""
+        bound = await self._covered(n_bytes, most_written)
+        self.purse.reserved += bound
+        self.in_flight += 1
+        try:
+            estimate = await self.pace.start(n_bytes, most_written)
+            self.ledger.requests += 1
+            self.ledger.retries += again
+            reply, trouble = await self._attempt(body, bound)
+        finally:
+            self.purse.reserved -= bound
+            self.in_flight -= 1
+            self.settled.set()
+            self.settled = asyncio.Event()
+        prompt, written = self._book(reply, trouble, bound)
+        if prompt is not None:
+            self.purse.learn(n_bytes, prompt)
+            self.pace.correct(n_bytes, prompt, prompt + written - estimate)
+            if written > most_written:
+                self.stop(
+                    f"the server wrote {written} tokens where at most {most_written} were asked "
+                    "for; allowed: one that heeds max_completion_tokens, or a limit of its own "
+                    "in `extra_body`"
+                )
+        self.purse.learned |= trouble is None
+        return reply, trouble
+
+    async def _covered(self, n_bytes: int, most_written: int) -> float:
+        """The most that a request can cost, once the budget covers it."""
+        bound = self.purse.bound(n_bytes, most_written)
+        while not (self.purse.covers(bound) or self.stopped) and self.in_flight:
+            await self.settled.wait()  # those in flight may cost less than their bounds
+            bound = self.purse.bound(n_bytes, most_written)
+        if not self.purse.covers(bound):
+            self.stop(f"the budget of {self.purse.prices.budget:g} is used up")
+        if self.stopped:  # perhaps while this request waited for its turn
+            raise RunStopped(self.stopped)
+        return bound
 
     async def _attempt(self, body: Mapping, bound: float) -> tuple[object, _Trouble | None]:
         import openai
@@ -255,19 +243,20 @@ class Client:
             return _Trouble(reason, wait=retry_after(error.response.headers))
         return _Trouble(reason, again=False)
 
-    def _pay(self, reply, trouble, bound: float, n_bytes: int, estimate: float) -> None:
+    def _book(self, reply, trouble, bound: float) -> tuple[int, int] | tuple[None, None]:
+        """Enter a reply in the ledger; gives its tokens, read and written, where it counts them."""
         ledger, usage = self.ledger, getattr(reply, "usage", None)
         prompt, written = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
         if prompt is None or written is None:
             ledger.uncertain_cost += bound if trouble is None or trouble.billed else 0.0
-            return
+            return None, None
         details = getattr(usage, "prompt_tokens_details", None)
         cached = min(_count(details, "cached_tokens") or 0, prompt)
         ledger.prompt_tokens += prompt
         ledger.cached_tokens += cached
         ledger.completion_tokens += written
-        ledger.cost += self.prices.cost(prompt, written, cached)
-        self.pace.correct(n_bytes, prompt, prompt + written - estimate)
+        ledger.cost += self.purse.prices.cost(prompt, written, cached)
+        return prompt, written
 
 
 @dataclass(frozen=True)
@@ -284,22 +273,30 @@ class Pace:
 
     Each start moves the next one on by its share of a minute, so that there is no burst; it
     lives as long as the judge, for the server's minute knows nothing of calls and event loops.
+    `clock` (seconds, monotonic) and `sleep` are there for tests to put in their own time.
     """
 
-    def __init__(self, requests_per_minute: float, tokens_per_minute: float) -> None:
+    def __init__(
+        self,
+        requests_per_minute: float,
+        tokens_per_minute: float,
+        clock: Callable = time.monotonic,
+        sleep: Callable = asyncio.sleep,
+    ) -> None:
+        self._clock, self._sleep = clock, sleep
         self._gap, self._gap_of_token = 60 / requests_per_minute, 60 / tokens_per_minute
-        # On the monotonic clock: the next start by requests, by tokens, and by a server's wish.
+        # On the clock: the next start by requests, by tokens, and by a server's wish.
         self._by_requests = self._by_tokens = self._by_wish = 0.0
         self._bytes, self._tokens = 300, 100  # prior of tokens a byte, until replies tell
 
     async def start(self, n_bytes: int, most_written: int) -> float:
         """Wait for a turn; gives the number of tokens that it was reckoned at."""
         estimate = n_bytes * self._tokens / self._bytes + most_written
-        start = max(time.monotonic(), self._by_requests, self._by_tokens)
+        start = max(self._clock(), self._by_requests, self._by_tokens)
         self._by_requests = start + self._gap
         self._by_tokens = start + estimate * self._gap_of_token
-        while (wait := max(start, self._by_wish) - time.monotonic()) > 0:
-            await asyncio.sleep(wait)
+        while (wait := max(start, self._by_wish) - self._clock()) > 0:
+            await self._sleep(wait)
         return estimate
 
     def correct(self, n_bytes: int, prompt_tokens: int, surplus: float) -> None:
@@ -309,7 +306,7 @@ class Pace:
 
     def pause(self, seconds: float) -> None:
         """No request starts for so long."""
-        self._by_wish = max(self._by_wish, time.monotonic() + seconds)
+        self._by_wish = max(self._by_wish, self._clock() + seconds)
 
 
 def backoff(attempt: int) -> float:

@@ -57,7 +57,8 @@ class EncoderJudge:
         """
         from rulekit.judges import designs
 
-        texts = (train.prompts, train.responses, train.rules.texts)
+        prompts = [prompt_text(p) for p in train.prompts]
+        texts = (prompts, train.responses, train.rules.texts)
         judge = cls(designs.fit(design, *texts, train.scores, seed))
         return judge.calibrate(validation) if validation is not None else judge
 
@@ -102,7 +103,11 @@ class EncoderJudge:
         train, validation = (load_labelled("embedded", s) for s in ("train", "validation"))
         parts = [Encoder.load().digest, DESIGN, sha256(_code()), train.rules.hash]
         for data in (train, validation):
-            parts += [*data.prompts, *data.responses, sha256(data.scores.tobytes())]
+            parts += [
+                *map(prompt_text, data.prompts),
+                *data.responses,
+                sha256(data.scores.tobytes()),
+            ]
         path = cache_folder("judges") / f"encoder-{sha256(repr(parts))[:16]}.pt"
         if path.is_file():
             saved = torch.load(path, weights_only=True)
@@ -142,37 +147,56 @@ class EncoderJudge:
         bias = bias.detach() - bias.detach().mean()
         return EncoderJudge(self.model, log_temperature.exp().item(), tuple(bias.tolist()))
 
-    def rate(self, prompts: Sequence[str], responses: Sequence[str], rules: RuleSet) -> np.ndarray:
+    @property
+    def identity(self) -> str:
+        """What a rating depends on besides the texts: all weights and the calibration."""
+        weights = b"".join(v.numpy().tobytes() for v in self.model.state_dict().values())
+        setting = [Encoder.load().digest, repr(self.model), sha256(weights)]
+        return "encoder:" + sha256("\n".join([*setting, repr(self.temperature), repr(self.bias)]))
+
+    def rate(
+        self,
+        prompts: Sequence[str | list[dict]],
+        responses: Sequence[str],
+        rules: RuleSet,
+        mask: np.ndarray | None = None,
+    ) -> np.ndarray:
         """Rate responses under rules, known or new ones.
 
         Parameters
         ----------
-        prompts, responses
-            Texts, (n_responses,) each.
+        prompts
+            Texts or lists of messages, (n_responses,).
+        responses
+            Texts, (n_responses,).
         rules
             n_rules rules.
+        mask
+            Which ratings are wanted, bool (n_responses, n_rules); all by default. One rule more
+            costs next to nothing, so the others are made and left out.
 
         Returns
         -------
-        P(no), P(irrelevant), P(yes), each in [0, 1] with sum 1, float32 (n_responses, n_rules, 3).
+        P(no), P(irrelevant), P(yes), each in [0, 1] with sum 1, float32 (n_responses, n_rules, 3);
+        NaN where not wanted.
         """
         import torch
 
         logits = self._logits(prompts, responses, rules)
-        return (logits / self.temperature + torch.tensor(self.bias)).softmax(-1).numpy()
+        p = (logits / self.temperature + torch.tensor(self.bias)).softmax(-1).numpy()
+        if mask is not None:
+            p[~mask] = np.nan
+        return p
 
     def score(self, pairs: pl.DataFrame, rules: RuleSet) -> Scores:
         """Scores of pairs; a response that occurs in several pairs is rated once."""
+        return score_pairs(self.rate, pairs, rules)
 
-        def rate(prompts, responses, rules):
-            return self.rate([prompt_text(p) for p in prompts], responses, rules)
-
-        return score_pairs(rate, pairs, rules)
-
-    def _logits(self, prompts: Sequence[str], responses: Sequence[str], rules: RuleSet):
+    def _logits(self, prompts, responses, rules: RuleSet):
         from rulekit.judges import designs
 
-        return designs.logits(self.model, prompts, responses, rules.texts)
+        texts = [prompt_text(p) for p in prompts]
+        return designs.logits(self.model, texts, responses, rules.texts)
 
 
 def _code() -> str:

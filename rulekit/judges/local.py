@@ -18,7 +18,7 @@ import polars as pl
 
 from rulekit.files import cache_folder, sha256, sha256_file, write_atomically
 from rulekit.judges import prompts as templates
-from rulekit.judges.pointwise import score_pairs
+from rulekit.judges.pointwise import Rating, score_pairs
 from rulekit.judges.prompts import ANSWERS, Template
 from rulekit.judges.tokens import answer_tokens, encode, skeleton
 from rulekit.rules import RuleSet
@@ -101,6 +101,7 @@ class LocalJudge:
     max_tokens: int | None = None
     attention: str | None = None
     report: Report | None = field(default=None, init=False)
+    last: Rating | None = field(default=None, init=False, repr=False)
     _verified: int = field(default=0, init=False)  # longest sequence checked against its own pass
 
     def __post_init__(self) -> None:
@@ -203,7 +204,8 @@ class LocalJudge:
         Returns
         -------
         float32 (n_responses, n_rules, 3), each a distribution; NaN where not wanted. `report`
-        then tells what the call did.
+        then tells what the call did, `last` holds the ratings with the answer mass of each, those
+        of an interrupted call too.
 
         Raises
         ------
@@ -227,13 +229,13 @@ class LocalJudge:
             len(t.prefix) * len(t.suffixes) + sum(map(len, t.suffixes)) for t in trees
         )
         out = np.full((*wanted.shape, len(ANSWERS)), np.nan, np.float32)
+        self.last = Rating(out, np.full(wanted.shape, np.nan, np.float32))
         if trees:
             self._verify(trees)
-        mass = []
         for (rows, columns), answers in self._passes(trees, cells):
             out[rows, columns] = answers[:, :3]
-            mass.append(answers[:, 3])
-        mass = np.concatenate(mass) if mass else np.array([np.nan])
+            self.last.mass[rows, columns] = answers[:, 3]
+        mass = self.last.mass[wanted] if wanted.any() else np.array([np.nan])
         shared = sum(len(t.prefix) + sum(map(len, t.suffixes)) for t in trees)
         self.report = Report(
             len(responses), int(wanted.sum()), float(mass.mean()), float(mass.min()),
@@ -308,27 +310,22 @@ class LocalJudge:
 
     def _passes(self, trees, cells):
         """Run the trees; yield the cells and the answers, (n, 4), pass by pass."""
-        from tqdm.auto import tqdm
-
         from rulekit.judges import shared_pass
 
-        with tqdm(total=sum(len(t.suffixes) for t in trees), unit="rating", disable=None) as bar:
-            if self.attention == "separate":
-                for tree, where in zip(trees, cells, strict=True):
-                    whole = [tree.prefix + s for s in tree.suffixes]
-                    answers = shared_pass.run_separately(
-                        self.model, whole, self.tokens_per_batch, self._answers
-                    )
-                    yield where, answers.cpu().numpy()
-                    bar.update(len(whole))
-                return
-            for branch, answers in shared_pass.run(
-                self.model, trees, self.tokens_per_batch, self._answers, self.attention
-            ):
-                part = slice(branch.start, branch.stop)
-                rows, columns = cells[branch.tree]
-                yield (rows[part], columns[part]), answers.cpu().numpy()
-                bar.update(len(answers))
+        if self.attention == "separate":
+            for tree, where in zip(trees, cells, strict=True):
+                whole = [tree.prefix + s for s in tree.suffixes]
+                answers = shared_pass.run_separately(
+                    self.model, whole, self.tokens_per_batch, self._answers
+                )
+                yield where, answers.cpu().numpy()
+            return
+        for branch, answers in shared_pass.run(
+            self.model, trees, self.tokens_per_batch, self._answers, self.attention
+        ):
+            part = slice(branch.start, branch.stop)
+            rows, columns = cells[branch.tree]
+            yield (rows[part], columns[part]), answers.cpu().numpy()
 
     def _answers(self, logits):
         """Logits (n, vocabulary) → P(no), P(irrelevant), P(yes), answer mass: (n, 4)."""

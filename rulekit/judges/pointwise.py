@@ -1,14 +1,58 @@
-"""From ratings of single responses to scores of pairs: shared by the judges that rate one at a time."""
+"""What judges of single responses share: what a call of theirs gives, and the scores of pairs."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
+import numpy as np
 import polars as pl
 
+from rulekit.pairs import conversation
 from rulekit.rules import RuleSet
 from rulekit.scores import Scores
-from rulekit.store import conversation
+
+NOT_SENT = "not sent: "  # how the reason of a cell begins that the judge did not ask for
+
+
+@dataclass(eq=False)
+class Rating:
+    """The ratings of one call, filled while it runs, so that an interrupted one keeps its own.
+
+    Parameters
+    ----------
+    probabilities
+        P(no), P(irrelevant), P(yes), float32 (n_responses, n_rules, 3); NaN: not rated.
+    mass
+        Share of the judge's answer that went to the three answers before they were made to sum
+        to 1, float32 (n_responses, n_rules): near 1 for a judge that answers the question.
+    failures
+        (response, rule) → why the cell was wanted and is NaN.
+    stopped
+        Why the run was cut short, such as a budget that is used up; empty if it was not.
+    """
+
+    probabilities: np.ndarray
+    mass: np.ndarray
+    failures: dict[tuple[int, int], str] = field(default_factory=dict)
+    stopped: str = ""
+
+    def reasons(self) -> Counter[str]:
+        """How many cells failed, by reason."""
+        return Counter(self.failures.values())
+
+    def gaps(self) -> list[str]:
+        """Why wanted cells are NaN: a sentence for those not sent, and one for those failed."""
+        reasons = self.reasons()
+        wanted = int((~np.isnan(self.mass)).sum()) + reasons.total()
+        said = []
+        if unsent := reasons.pop(f"{NOT_SENT}{self.stopped}", 0):
+            said.append(f"{self.stopped}: {unsent} of {wanted} ratings were not sent and are NaN")
+        if reasons:
+            most = "; ".join(f"{n} × {r}" for r, n in reasons.most_common(3))
+            said.append(f"{reasons.total()} of {wanted} ratings failed and are NaN; {most}")
+        return said
 
 
 def score_pairs(rate: Callable, pairs: pl.DataFrame, rules: RuleSet) -> Scores:

@@ -19,6 +19,7 @@ import torch
 import rulekit as rk
 from rulekit.encoder import Encoder
 from rulekit.judges import designs
+from rulekit.pairs import prompt_text
 
 SAMPLE = 10
 
@@ -34,7 +35,7 @@ def main() -> None:
     data = rk.sources.load_labelled("embedded")
     rules, judge = data.rules, rk.judges.get("encoder")
     size = len(data.responses)
-    prompts = [f"{i}. {data.prompts[i % size]}" for i in range(n)]
+    prompts = [f"{i}. {prompt_text(data.prompts[i % size])}" for i in range(n)]
     responses = [f"{i}. {data.responses[i % size]}" for i in range(n)]
     cross = designs.CrossEncoder().eval()  # its speed does not depend on what it learned
     with tempfile.TemporaryDirectory() as cache, patch.dict(os.environ, RULEKIT_CACHE=cache):
