@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 
 from rulekit.estimate import Estimates, estimate
 from rulekit.evaluate import calibration
+from rulekit.files import watched
 from rulekit.gaussian import REGIMES, simulate
 from rulekit.label import label, label_methods
 from rulekit.pairs import prompt_groups
@@ -75,7 +76,9 @@ def board(
     if not all(0 <= n <= n_reference for n in labelled):
         raise ValueError(f"labelled is {list(labelled)}; allowed: 0 to n_reference, {n_reference}")
     rows = []
-    for regime, seed in tqdm([(r, s) for r in regimes for s in seeds], desc="board"):
+    for regime, seed in tqdm(
+        [(r, s) for r in regimes for s in seeds], desc="board", disable=not watched()
+    ):
         reference, held_out = (
             simulate(regime, n, n_rules, seed=2 * seed + part)
             for part, n in enumerate((n_reference, n_test))
@@ -272,7 +275,7 @@ def _splits(name: str, splits: int, test_share: float, dead_zone: float, seed: i
     # halves keep scores of separately rated responses, whose δ reaches ±2, within [-1, 1]
     half = delta * exchange[:, None] / 2
     scores, y = Scores(half, -half, scores.relevance), (y * exchange).astype(int)
-    for _ in tqdm(range(splits), desc="splits"):
+    for _ in tqdm(range(splits), desc="splits", disable=not watched()):
         order = rng.permutation(group.max() + 1)
         test = np.isin(group, order[: round(test_share * len(order))])
         train = rng.permutation(np.flatnonzero(~test))

@@ -1,4 +1,4 @@
-"""Where the kit's own files lie and how it writes: resources, caches, hashes, atomic writes.
+"""Where the kit's own files lie and how it writes: resources, caches, hashes, atomic writes, bars.
 
 At the bottom of everything: imports nothing of rulekit.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -61,3 +62,10 @@ def sha256_file(path: str | Path) -> str:
     """Hexadecimal SHA-256 of a file's bytes."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def watched() -> bool:
+    """Whether somebody sees a progress bar: at a terminal or in JupyterLab, unless headless."""
+    if "RULEKIT_HEADLESS" in os.environ:
+        return False
+    return "JPY_SESSION_NAME" in os.environ or sys.stderr.isatty()

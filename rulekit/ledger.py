@@ -14,6 +14,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import polars as pl
 
+from rulekit.files import watched
+
 _HEARTBEAT = 60.0  # seconds between the lines of a run that nobody watches
 
 
@@ -143,9 +145,9 @@ class Progress:
     def __init__(self, total: int, show: bool) -> None:
         from tqdm.auto import tqdm
 
-        watched = _watched()
-        self.bar = tqdm(total=total, unit="rating", unit_scale=True, disable=not (show and watched))
-        self.speaks = show and not watched and not _silent()
+        seen = watched()
+        self.bar = tqdm(total=total, unit="rating", unit_scale=True, disable=not (show and seen))
+        self.speaks = show and not seen and not _silent()
         self.total, self.done = total, 0
         self.start = self.told = time.monotonic()
 
@@ -174,13 +176,6 @@ class Progress:
 def _tokens(judge) -> int:
     ledger = getattr(judge, "ledger", None)
     return getattr(ledger, "prompt_tokens", 0) + getattr(ledger, "completion_tokens", 0)
-
-
-def _watched() -> bool:
-    """Whether somebody sits in front: a terminal or a notebook, not a batch run."""
-    if "RULEKIT_HEADLESS" in os.environ:
-        return False
-    return "JPY_SESSION_NAME" in os.environ or sys.stderr.isatty()
 
 
 def _silent() -> bool:

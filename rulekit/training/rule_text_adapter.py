@@ -7,8 +7,6 @@ that `held_out_rules_report` measures.
 from __future__ import annotations
 
 import contextlib
-import os
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +16,7 @@ import polars as pl
 
 from rulekit.encoder import Encoder
 from rulekit.evaluate import auc, cluster_interval
-from rulekit.files import write_atomically
+from rulekit.files import watched, write_atomically
 from rulekit.pairs import folds, prompt_groups
 from rulekit.rules import RuleSet
 from rulekit.select import Selection
@@ -212,7 +210,7 @@ def _held_out_logits(x, e, mask, pair_fold, rule_fold, fit: dict) -> tuple[np.nd
     unseen, seen = np.empty(mask.shape), np.empty(mask.shape)
     blocks = x.reshape(len(x), 3, -1)
     n_folds = int(rule_fold.max()) + 1
-    bar = tqdm(total=n_folds * (n_folds + 1), unit="fit", disable=not _watched())
+    bar = tqdm(total=n_folds * (n_folds + 1), unit="fit", disable=not watched())
     with bar, _one_thread():
         for p in range(n_folds):
             test = pair_fold == p
@@ -225,13 +223,6 @@ def _held_out_logits(x, e, mask, pair_fold, rule_fold, fit: dict) -> tuple[np.nd
                 unseen[np.ix_(test, held)] = _apply(part, blocks[test], e[held])
                 bar.update()
     return unseen, seen
-
-
-def _watched() -> bool:
-    """Whether somebody sees a bar: at a terminal or in JupyterLab, unless a run is headless."""
-    if "RULEKIT_HEADLESS" in os.environ:
-        return False
-    return "JPY_SESSION_NAME" in os.environ or sys.stderr.isatty()
 
 
 def _auc_by_group(scores: np.ndarray, mask: np.ndarray, group: np.ndarray, seed: int):
