@@ -59,9 +59,10 @@ def test_encoder_judge_rates_new_rules_and_knows_relevant_rules_on_unseen_prompt
 def test_calibration_repairs_probabilities_that_are_too_sharp():
     validation, test = (rk.sources.load_labelled("embedded", s) for s in ("validation", "test"))
     judge = rk.judges.get("encoder")
-    sharp = EncoderJudge(judge.model, judge.temperature / 5, judge.bias)
+    sharp = EncoderJudge(judge.model, (5 * judge.relevant[0], 0.0), (5 * judge.satisfied[0], 1.0))
     mended = sharp.calibrate(validation)
-    assert mended.temperature == pytest.approx(judge.temperature, rel=0.05)
+    assert mended.relevant == pytest.approx(judge.relevant, rel=0.01)
+    assert mended.satisfied == pytest.approx(judge.satisfied, rel=0.01)
 
     def loss(j):
         p = j.rate(test.prompts, test.responses, test.rules)

@@ -23,7 +23,8 @@ def test_every_notebook_has_one_parameters_cell_and_no_outputs():
 def test_unknown_recipe_notebook_and_parameter_are_refused(capsys, tmp_path):
     assert main(["run", "nothing"]) == 2
     assert (
-        "allowed: board, estimators, hh-rlhf, judge, quickstart, theory" in capsys.readouterr().err
+        "allowed: board, estimators, hh-rlhf, judge, performance, quickstart, theory"
+        in capsys.readouterr().err
     )
     assert main(["run", "quickstart", "-p", "kk", "3", "--runs", str(tmp_path)]) == 2
     assert "no notebook of the recipe has a parameter 'kk'" in capsys.readouterr().err

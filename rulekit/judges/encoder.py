@@ -34,13 +34,14 @@ class EncoderJudge:
     ----------
     model
         Of `judges.designs`.
-    temperature, bias
-        Of the logits: softmax(logits / temperature + bias), bias float (3,).
+    relevant, satisfied
+        Scale and shift of the log-odds that a rule is relevant, ln (p_no + p_yes) / p_irrelevant,
+        and that a relevant one is satisfied, ln p_yes / p_no.
     """
 
     model: torch.nn.Module
-    temperature: float = 1.0
-    bias: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    relevant: tuple[float, float] = (1.0, 0.0)
+    satisfied: tuple[float, float] = (1.0, 0.0)
 
     @classmethod
     def train(cls, train, validation=None, design: str = DESIGN, seed: int = 0) -> EncoderJudge:
@@ -113,46 +114,38 @@ class EncoderJudge:
             saved = torch.load(path, weights_only=True)
             model = designs.DESIGNS[DESIGN]()
             model.load_state_dict(saved["model"])
-            return cls(model.eval(), saved["temperature"], tuple(saved["bias"]))
+            return cls(model.eval(), tuple(saved["relevant"]), tuple(saved["satisfied"]))
         judge = cls.train(train, validation)
-        saved = {"model": judge.model.state_dict(), "temperature": judge.temperature,
-                 "bias": list(judge.bias)}  # fmt: skip
+        saved = {"model": judge.model.state_dict(), "relevant": list(judge.relevant),
+                 "satisfied": list(judge.satisfied)}  # fmt: skip
         write_atomically(path, lambda p: torch.save(saved, p))
         return judge
 
     def calibrate(self, data) -> EncoderJudge:
-        """This judge with the temperature and bias that minimise the log-loss on other responses.
+        """This judge with the scales and shifts that minimise the log-loss on other responses.
+
+        The two questions of a rating, is the rule relevant and is it satisfied, are calibrated
+        apart: a judge may be sure of the one with reason and of the other without.
 
         References
         ----------
-        C. Guo et al., "On calibration of modern neural networks", ICML 2017 (temperature and
-        vector scaling).
+        J. Platt, "Probabilistic outputs for support vector machines" (1999); C. Guo et al., "On
+        calibration of modern neural networks", ICML 2017.
         """
         import torch
 
-        logits = self._logits(data.prompts, data.responses, data.rules).flatten(0, 1)
-        target = torch.as_tensor(data.scores + 1, dtype=torch.long).flatten()
-        log_temperature = torch.zeros(1, requires_grad=True)
-        bias = torch.zeros(3, requires_grad=True)
-        optimizer = torch.optim.LBFGS([log_temperature, bias], max_iter=100)
-
-        def loss():
-            optimizer.zero_grad()
-            scaled = logits / log_temperature.exp() + bias
-            value = torch.nn.functional.cross_entropy(scaled, target)
-            value.backward()
-            return value
-
-        optimizer.step(loss)
-        bias = bias.detach() - bias.detach().mean()
-        return EncoderJudge(self.model, log_temperature.exp().item(), tuple(bias.tolist()))
+        asked = _questions(self._logits(data.prompts, data.responses, data.rules))
+        relevant = torch.as_tensor(data.scores != 0)
+        truth = relevant.float(), torch.as_tensor(data.scores > 0).float()[relevant]
+        fitted = [_platt(x, y) for x, y in zip((asked[0], asked[1][relevant]), truth, strict=True)]
+        return EncoderJudge(self.model, *fitted)
 
     @property
     def identity(self) -> str:
         """What a rating depends on besides the texts: all weights and the calibration."""
         weights = b"".join(v.numpy().tobytes() for v in self.model.state_dict().values())
         setting = [Encoder.load().digest, repr(self.model), sha256(weights)]
-        return "encoder:" + sha256("\n".join([*setting, repr(self.temperature), repr(self.bias)]))
+        return "encoder:" + sha256("\n".join([*setting, repr(self.relevant), repr(self.satisfied)]))
 
     def rate(
         self,
@@ -182,8 +175,11 @@ class EncoderJudge:
         """
         import torch
 
-        logits = self._logits(prompts, responses, rules)
-        p = (logits / self.temperature + torch.tensor(self.bias)).softmax(-1).numpy()
+        asked = _questions(self._logits(prompts, responses, rules))
+        settings = zip(asked, (self.relevant, self.satisfied), strict=True)
+        relevant, satisfied = (torch.sigmoid(a * x + b) for x, (a, b) in settings)
+        yes = relevant * satisfied
+        p = torch.stack([relevant - yes, 1 - relevant, yes], -1).numpy()
         if mask is not None:
             p[~mask] = np.nan
         return p
@@ -199,10 +195,34 @@ class EncoderJudge:
         return designs.logits(self.model, texts, responses, rules.texts)
 
 
+def _questions(logits):
+    """Log-odds that a rule is relevant, and that it is satisfied if it is, (n_responses, n_rules)."""
+    no, irrelevant, yes = logits.unbind(-1)
+    return no.logaddexp(yes) - irrelevant, yes - no
+
+
+def _platt(logit, truth) -> tuple[float, float]:
+    """Scale and shift of log-odds that make the log-loss of their truth least."""
+    import torch
+
+    log_scale, shift = torch.zeros(1, requires_grad=True), torch.zeros(1, requires_grad=True)
+    optimizer = torch.optim.LBFGS([log_scale, shift], max_iter=100)
+
+    def loss():
+        optimizer.zero_grad()
+        scaled = logit * log_scale.exp() + shift
+        value = torch.nn.functional.binary_cross_entropy_with_logits(scaled, truth)
+        value.backward()
+        return value
+
+    optimizer.step(loss)
+    return log_scale.exp().item(), shift.item()
+
+
 def _code() -> str:
     """The source of designs, training and calibration: a judge made by other code is another one."""
     import inspect
 
     from rulekit.judges import designs
 
-    return inspect.getsource(designs) + inspect.getsource(EncoderJudge)
+    return inspect.getsource(designs) + "".join(map(inspect.getsource, (EncoderJudge, _platt)))
