@@ -7,7 +7,6 @@ here is a few bytes a response and a bit a rating.
 
 from __future__ import annotations
 
-import os
 import time
 import warnings
 from collections import Counter
@@ -186,11 +185,11 @@ class Work:
                 warnings.filterwarnings(
                     "ignore", message=".* ratings (failed|were not sent) and are NaN"
                 )
-                if not alone:  # begin elsewhere than the others, and meet them at the end
-                    rows = np.roll(rows, -(int.from_bytes(os.urandom(4), "big") % len(rows)))
+                batches = [rows[i : i + self.batch] for i in range(0, len(rows), self.batch)]
+                if not alone:  # in an order of its own, so that no two work side by side
+                    np.random.default_rng().shuffle(batches)
                 with Progress(total, self.progress) as progress:
-                    for start in range(0, len(rows), self.batch):
-                        some = rows[start : start + self.batch]
+                    for some in batches:
                         done = self._batch(some, wanted(some), int(missing[some].sum()))
                         progress.update(done, self.ledger.cost)
                         open_cells -= done
