@@ -230,10 +230,21 @@ def cost_curve(
             low, high = accuracy.low, accuracy.high
             if groups is not None:
                 low, high = accuracy.cluster_low, accuracy.cluster_high
-            rows.append({"order": name, "stop": stop, "setting": float(setting), "rules": used,
-                         "cost": used / scores.n_rules, "tokens": read,
-                         "token_cost": None if read is None else read / whole, "value": accuracy.value,
-                         "low": low, "high": high, "n": accuracy.n})  # fmt: skip
+            rows.append(
+                {
+                    "order": name,
+                    "stop": stop,
+                    "setting": float(setting),
+                    "rules": used,
+                    "cost": used / scores.n_rules,
+                    "tokens": read,
+                    "token_cost": None if read is None else read / whole,
+                    "value": accuracy.value,
+                    "low": low,
+                    "high": high,
+                    "n": accuracy.n,
+                }
+            )
     return pl.DataFrame(rows)
 
 

@@ -18,12 +18,22 @@ _EXAMPLE = """examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add = parser.add_argument
-    add("pairs", nargs="?", help="file of pairs, or name of a data set; with --check a labelled "
-        f"data set (default: {_LABELLED}), or a file with prompt, response, rule, label")  # fmt: skip
+    add(
+        "pairs",
+        nargs="?",
+        help="file of pairs, or name of a data set; with --check a labelled "
+        f"data set (default: {_LABELLED}), or a file with prompt, response, rule, label",
+    )
     add("--rules", help="YAML file of rules (default: the rules that come with the kit)")
     add("--judge", default="encoder", help="name of a judge (default: encoder)")
-    add("-o", nargs=2, metavar=("NAME", "VALUE"), action="append", default=[],
-        help="option of the judge, such as model or base_url; the value is read as YAML")  # fmt: skip
+    add(
+        "-o",
+        nargs=2,
+        metavar=("NAME", "VALUE"),
+        action="append",
+        default=[],
+        help="option of the judge, such as model or base_url; the value is read as YAML",
+    )
     add(
         "--store",
         default="ratings",
@@ -37,16 +47,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--export", metavar="FOLDER", help="write a Hugging Face data set folder of the ratings")
     add("--adapter", metavar="FILE", help="Rule Adapter: rate only the rules it names")
     add("-k", type=int, help="rules a pair with --adapter (default: 5, or all where fewer)")
-    add("--until", type=float, metavar="CONFIDENCE",
-        help="with --adapter: rate rule after rule until the label is this sure")  # fmt: skip
+    add(
+        "--until",
+        type=float,
+        metavar="CONFIDENCE",
+        help="with --adapter: rate rule after rule until the label is this sure",
+    )
     add("--step", type=int, help="with --until: rules rated at a time (default: 1)")
     add("--max-rules", type=int, help="with --until: rules a pair at most (default: all)")
     add("--batch", type=int, default=64, help="responses a call of the judge (default: 64)")
     add("--price", type=float, default=0.0, help="cost of a rating, for judges that count none")
     add("--check", action="store_true", help="measure the judge against labelled examples instead")
     add("--split", default="test", help="with --check embedded: train, validation, test or all")
-    add("--order-effects", type=int, metavar="N",
-        help="rate N pairs in other orders of rules, responses, answers and prompt instead")  # fmt: skip
+    add(
+        "--order-effects",
+        type=int,
+        metavar="N",
+        help="rate N pairs in other orders of rules, responses, answers and prompt instead",
+    )
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
 
     def format_help() -> str:  # listing a judge's options imports it: only where they are read
@@ -90,8 +108,11 @@ def _action(arguments: argparse.Namespace):
 def _judges() -> str:
     from rulekit import judges
 
-    lines = [f"  {n}: {', '.join(judges.options(n)) or 'none'}"
-             for n in judges.names() if n != "recorded"]  # fmt: skip
+    lines = [
+        f"  {n}: {', '.join(judges.options(n)) or 'none'}"
+        for n in judges.names()
+        if n != "recorded"
+    ]
     return "judges and their options (-o NAME VALUE):\n" + "\n".join(lines)
 
 
@@ -147,8 +168,13 @@ def _adaptive(arguments, out: Path, adapter, work, settings) -> None:
         anytime = arguments.until is not None
         labels = result if anytime else result.labels()
         n_rated = labels.n_rated if anytime else [result.scores.n_rules] * len(ids)
-        columns = {"pair_id": ids, "margin": labels.margin, "preference": labels.preference,
-                   "confidence": labels.confidence, "n_rated": n_rated}  # fmt: skip
+        columns = {
+            "pair_id": ids,
+            "margin": labels.margin,
+            "preference": labels.preference,
+            "confidence": labels.confidence,
+            "n_rated": n_rated,
+        }
         write_atomically(out / "labels.parquet", pl.DataFrame(columns).write_parquet)
     if gap is not None:
         raise gap
@@ -182,8 +208,14 @@ def _check(arguments: argparse.Namespace) -> None:
             _report(ledger, out, store, data.rules)
     table = quality.judge_quality(p, data)
     write_atomically(out / "quality.parquet", table.write_parquet)
-    with pl.Config(tbl_rows=-1, tbl_cols=-1, tbl_width_chars=220, tbl_hide_dataframe_shape=True,
-                   tbl_hide_column_data_types=True, float_precision=3):  # fmt: skip
+    with pl.Config(
+        tbl_rows=-1,
+        tbl_cols=-1,
+        tbl_width_chars=220,
+        tbl_hide_dataframe_shape=True,
+        tbl_hide_column_data_types=True,
+        float_precision=3,
+    ):
         print(table.filter(pl.col("rule") == "all").drop("rule"))
         print(quality.by_rule(table))
     n_prompts = quality.n_prompts(data)
@@ -206,8 +238,14 @@ def _order_effects(arguments: argparse.Namespace) -> None:
     pairs, rules = _pairs(arguments), _rules(arguments)
     table = order_effects(_judge(arguments), pairs, rules, arguments.order_effects)
     path = write_atomically(Path(arguments.out) / "order_effects.parquet", table.write_parquet)
-    with pl.Config(tbl_rows=-1, tbl_cols=-1, tbl_width_chars=160, fmt_str_lengths=60,
-                   tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True):  # fmt: skip
+    with pl.Config(
+        tbl_rows=-1,
+        tbl_cols=-1,
+        tbl_width_chars=160,
+        fmt_str_lengths=60,
+        tbl_hide_dataframe_shape=True,
+        tbl_hide_column_data_types=True,
+    ):
         print(table)
     print(f"not from the store, and not kept in it; {path}")
 
@@ -308,15 +346,27 @@ def _report(ledger, out: Path, store, rules) -> None:
     from rulekit.files import write_json
 
     spent = dict(store.spending())
-    write_json(out / "ledger.json", ledger.as_dict() | {
-        "all_runs": spent, "judge": store.identity, "rules_sha256": rules.hash,
-        "n_rules": len(rules), "rulekit": __version__})  # fmt: skip
+    write_json(
+        out / "ledger.json",
+        ledger.as_dict()
+        | {
+            "all_runs": spent,
+            "judge": store.identity,
+            "rules_sha256": rules.hash,
+            "n_rules": len(rules),
+            "rulekit": __version__,
+        },
+    )
     rate = ledger.rated / ledger.seconds if ledger.seconds else 0.0
-    print(f"{ledger.rated:,} ratings made ({rate:,.0f} a second), {ledger.stored:,} found in the "
-          f"store, {ledger.failed:,} failed; cost {ledger.cost:.4g}, of all runs "
-          f"{spent.get('cost', 0.0):.4g}")  # fmt: skip
+    print(
+        f"{ledger.rated:,} ratings made ({rate:,.0f} a second), {ledger.stored:,} found in the "
+        f"store, {ledger.failed:,} failed; cost {ledger.cost:.4g}, of all runs "
+        f"{spent.get('cost', 0.0):.4g}"
+    )
     for name, value in _figures(ledger).items():
         print(f"{name.lower()}: {value}")
     if ledger.repeated or ledger.not_named:
-        print(f"saved: {ledger.repeated:,} of {ledger.plain:,} because responses repeat, "
-              f"{ledger.not_named:,} because their rules were not needed")  # fmt: skip
+        print(
+            f"saved: {ledger.repeated:,} of {ledger.plain:,} because responses repeat, "
+            f"{ledger.not_named:,} because their rules were not needed"
+        )

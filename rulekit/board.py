@@ -248,8 +248,11 @@ def votes_calibration(
         table = calibration(target, truth, bins)
         tables.append(table.select(pl.lit(method).alias("label"), pl.all()))
         share = table["n"] / table["n"].sum()
-        rows.append({"label": method} | {c: (table[c] * share).sum() for c in ("confidence", "accuracy")}
-                    | {"error": (table["gap"].abs() * share).sum(), "n": len(truth)})  # fmt: skip
+        rows.append(
+            {"label": method}
+            | {c: (table[c] * share).sum() for c in ("confidence", "accuracy")}
+            | {"error": (table["gap"].abs() * share).sum(), "n": len(truth)}
+        )
     return pl.DataFrame(rows), pl.concat(tables)
 
 

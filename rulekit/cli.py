@@ -23,8 +23,14 @@ def main(argv: list[str] | None = None) -> int:
     run.add_argument(
         "recipe", help="name of a recipe (quickstart, hh-rlhf) or path of a .yaml file"
     )
-    run.add_argument("-p", nargs=2, metavar=("NAME", "VALUE"), action="append", default=[],
-                     help="override a parameter; the value is read as YAML")  # fmt: skip
+    run.add_argument(
+        "-p",
+        nargs=2,
+        metavar=("NAME", "VALUE"),
+        action="append",
+        default=[],
+        help="override a parameter; the value is read as YAML",
+    )
     run.add_argument("--runs", default="runs", help="folder for the results (default: runs)")
     run.add_argument("--resume", metavar="FOLDER", help="go on with this run, skip what is done")
     annotate = commands.add_parser("annotate", help="rate pairs into a store, or check a judge")

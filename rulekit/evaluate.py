@@ -371,8 +371,15 @@ def reliability(probability, outcome, bins: int = 10) -> pl.DataFrame:
     for b in np.unique(which):
         mine = which == b
         low, high = wilson(outcome[mine].sum(), mine.sum())
-        rows.append({"predicted": probability[mine].mean(), "observed": outcome[mine].mean(),
-                     "low": low, "high": high, "n": int(mine.sum())})  # fmt: skip
+        rows.append(
+            {
+                "predicted": probability[mine].mean(),
+                "observed": outcome[mine].mean(),
+                "low": low,
+                "high": high,
+                "n": int(mine.sum()),
+            }
+        )
     return pl.DataFrame(rows)
 
 

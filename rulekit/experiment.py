@@ -12,12 +12,7 @@ import numpy as np
 import polars as pl
 from scipy.stats import false_discovery_control
 
-from rulekit.evaluate import (
-    adapter_metrics,
-    mean_accuracy,
-    mean_difference,
-    pairwise_accuracy,
-)
+from rulekit.evaluate import adapter_metrics, mean_accuracy, mean_difference, pairwise_accuracy
 from rulekit.information import mutual_information
 from rulekit.label import label
 from rulekit.pairs import folds, prompt_groups
@@ -75,8 +70,13 @@ def _cross_fitted_static(pairs: pl.DataFrame, scores: Scores, k: int, seed: int)
     indices = np.empty((len(pairs), k), np.int32)
     for f in range(fold.max() + 1):
         own, other = fold == f, fold != f
-        chosen = select(scores.rows(own), k, "static", reference=scores.rows(other),
-                        preference=preference[other])  # fmt: skip
+        chosen = select(
+            scores.rows(own),
+            k,
+            "static",
+            reference=scores.rows(other),
+            preference=preference[other],
+        )
         indices[own] = chosen.indices
     return Selection(indices, "static", scores.n_rules)
 
@@ -119,11 +119,17 @@ def selection_grid(
     scores: Scores,
     test: np.ndarray,
     ks: Sequence[int] = (1, 3, 5, 10, 20, 100),
-    methods: Sequence[str] = ("all", "random", "static", "relevance", "max_discrepancy",
-                              "relevance_discrepancy"),
+    methods: Sequence[str] = (
+        "all",
+        "random",
+        "static",
+        "relevance",
+        "max_discrepancy",
+        "relevance_discrepancy",
+    ),
     seed: int = 0,
     orders: int = 20,
-) -> pl.DataFrame:  # fmt: skip
+) -> pl.DataFrame:
     """Sum labels by selection method and k on the test pairs, each compared with maximum discrepancy.
 
     Parameters
@@ -168,8 +174,12 @@ def selection_grid(
             row["information"] = float(np.mean([mutual_information(one, y) for one in labels]))
             for name, base in (("max_discrepancy", reference), ("all", everything)):
                 gain = mean_difference(mean - base, groups, seed=seed)
-                row |= {f"over_{name}": gain.value, f"over_{name}_low": gain.low,
-                        f"over_{name}_high": gain.high, f"over_{name}_p": gain.p_value}  # fmt: skip
+                row |= {
+                    f"over_{name}": gain.value,
+                    f"over_{name}_low": gain.low,
+                    f"over_{name}_high": gain.high,
+                    f"over_{name}_p": gain.p_value,
+                }
             rows.append(row)
     frame = pl.DataFrame(rows)
     for name in ("max_discrepancy", "all"):

@@ -104,12 +104,22 @@ def write_dataset(
     tables = {
         "responses": pl.DataFrame({"response_id": ids, "prompt": prompts, "response": responses}),
         "pairs": pl.DataFrame(
-            {"pair_id": pairs["pair_id"], "response_id_a": sides["a"], "response_id_b": sides["b"],
-             "preference": pairs["preference"]}),
+            {
+                "pair_id": pairs["pair_id"],
+                "response_id_a": sides["a"],
+                "response_id_b": sides["b"],
+                "preference": pairs["preference"],
+            }
+        ),
         "rules": pl.DataFrame(
-            {"rule_id": rules.ids, "text": rules.texts, "category": rules.categories,
-             "weight": [float(r.weight) for r in rules]}),
-    }  # fmt: skip
+            {
+                "rule_id": rules.ids,
+                "text": rules.texts,
+                "category": rules.categories,
+                "weight": [float(r.weight) for r in rules],
+            }
+        ),
+    }
     counts = {}
     for name, table in tables.items():
         write_atomically(folder / "data" / f"{name}.parquet", table.write_parquet)
@@ -141,8 +151,11 @@ def _ratings(responses: np.ndarray, p: np.ndarray, rules: RuleSet) -> pl.DataFra
         "rule_id": pl.Series(rules.ids, dtype=pl.String).gather(column),
     }
     values = {name: p[:, i] for i, name in enumerate(("p_no", "p_irrelevant", "p_yes"))}
-    derived = {"score": p[:, 2] - p[:, 0], "relevance": 1 - p[:, 1],
-               "answer_mass": pl.Series(p[:, 3]).fill_nan(None)}  # fmt: skip
+    derived = {
+        "score": p[:, 2] - p[:, 0],
+        "relevance": 1 - p[:, 1],
+        "answer_mass": pl.Series(p[:, 3]).fill_nan(None),
+    }
     return pl.DataFrame(named | values | derived)
 
 

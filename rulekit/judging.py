@@ -66,8 +66,11 @@ def design_table(
     if rules_every < 1:
         raise ValueError(f"rules_every is {rules_every}; allowed: 1 or more")
     train, validation = (_every(data, rules_every) for data in (train, validation))
-    shown = [n + end for n in ("log_loss", "relevant_auc", "satisfied_auc")
-             for end in ("", "_low", "_high")]  # fmt: skip
+    shown = [
+        n + end
+        for n in ("log_loss", "relevant_auc", "satisfied_auc")
+        for end in ("", "_low", "_high")
+    ]
     rows = []
     for design in designs:
         start = time.perf_counter()
@@ -78,8 +81,11 @@ def design_table(
         if not rows:
             floor = {n: found[f"floor_{n}"] for n in shown}
             rows.append({"design": "each rule's frequency"} | floor)
-        rows.append({"design": design} | {n: found[n] for n in shown}
-                    | {"training_seconds": trained - start, "rating_seconds": rated - trained})  # fmt: skip
+        rows.append(
+            {"design": design}
+            | {n: found[n] for n in shown}
+            | {"training_seconds": trained - start, "rating_seconds": rated - trained}
+        )
     return pl.DataFrame(rows, infer_schema_length=None)
 
 
@@ -117,8 +123,11 @@ def distillation_report(
     start = time.perf_counter()
     judge = EncoderJudge.distil(seen_pairs, rules, scores.rows(~unseen), seed=seed)
     seconds = time.perf_counter() - start
-    rated = {"teacher": teacher, "distilled": judge.score(own, rules),
-             "undistilled": EncoderJudge.load().score(own, rules)}  # fmt: skip
+    rated = {
+        "teacher": teacher,
+        "distilled": judge.score(own, rules),
+        "undistilled": EncoderJudge.load().score(own, rules),
+    }
     groups, known = prompt_groups(own).to_list(), own["preference"].to_numpy()
     margin = {n: label(s, select(s, method="all")).margin for n, s in rated.items()}
     figures = {"n_pairs_seen": len(seen_pairs), "n_pairs_unseen": len(own), "seconds": seconds}
@@ -165,8 +174,11 @@ def cost_ratio(pairs: pl.DataFrame, rules: RuleSet, parameters: float = 8e9) -> 
     embeddings = encoder.model.embeddings.word_embeddings.weight.numel()
     own = sum(p.numel() for p in encoder.model.parameters()) - embeddings
     ours = own * (prompt + 2 * responses)
-    return {"judge_tokens": judge, "encoder_tokens": prompt + 2 * responses,
-            "ratio": parameters * judge / ours}  # fmt: skip
+    return {
+        "judge_tokens": judge,
+        "encoder_tokens": prompt + 2 * responses,
+        "ratio": parameters * judge / ours,
+    }
 
 
 def judge_report(judge, data: Labelled, train: Labelled, seed: int = 0) -> dict:
@@ -190,15 +202,17 @@ def judge_report(judge, data: Labelled, train: Labelled, seed: int = 0) -> dict:
     prior = counts / counts.sum(axis=1, keepdims=True)
     figures = judge_metrics(p, data.scores, prior)
     prompts = [conversation(prompt) for prompt in data.prompts]
-    draws = [judge_metrics(p[rows], data.scores[rows], prior)
-             for rows in _resampled(prompts, seed)]  # fmt: skip
+    draws = [judge_metrics(p[rows], data.scores[rows], prior) for rows in _resampled(prompts, seed)]
     for name in list(figures):
         low, high = np.quantile([d[name] for d in draws], (0.025, 0.975))
         figures |= {f"{name}_low": float(low), f"{name}_high": float(high)}
     for name, (probability, outcome) in judge_outcomes(p, data.scores).items():
         figures[f"{name}_calibration_error"] = calibration_error(probability, outcome)
-    return figures | {"n_responses": len(data.prompts), "n_prompts": len(set(prompts)),
-                      "n_rules": len(data.rules)}  # fmt: skip
+    return figures | {
+        "n_responses": len(data.prompts),
+        "n_prompts": len(set(prompts)),
+        "n_rules": len(data.rules),
+    }
 
 
 def _resampled(groups: Sequence, seed: int, resamples: int = 200) -> Iterator[np.ndarray]:
@@ -270,8 +284,9 @@ def proposition_table(judge, data: Labelled, seed: int = 0) -> pl.DataFrame:
             for score, found in scores.items():
                 value, low, high = auc(found[:, j], truth[:, j])
                 row |= {f"{score}_auc": value, f"{score}_low": low, f"{score}_high": high}
-        rows.append(row | {"majority": max(n, len(truth) - n) / len(truth), "n_true": n,
-                           "n": len(truth)})  # fmt: skip
+        rows.append(
+            row | {"majority": max(n, len(truth) - n) / len(truth), "n_true": n, "n": len(truth)}
+        )
     table = pl.DataFrame(rows, infer_schema_length=None)
     use = [j for j, v in enumerate(table["judge_auc"]) if v is not None]
     overall = {"rule": "all"}
@@ -279,8 +294,11 @@ def proposition_table(judge, data: Labelled, seed: int = 0) -> pl.DataFrame:
     for score, found in scores.items():
         means = [np.mean([auc(found[d, j], truth[d, j])[0] for j in use]) for d in draws]
         low, high = np.quantile(means, (0.025, 0.975))
-        overall |= {f"{score}_auc": table[f"{score}_auc"].mean(), f"{score}_low": float(low),
-                    f"{score}_high": float(high)}  # fmt: skip
+        overall |= {
+            f"{score}_auc": table[f"{score}_auc"].mean(),
+            f"{score}_low": float(low),
+            f"{score}_high": float(high),
+        }
     overall |= {"majority": table["majority"].mean(), "n_true": int(truth.sum()), "n": truth.size}
     return pl.concat([table, pl.DataFrame([overall])], how="diagonal_relaxed")
 
@@ -306,9 +324,17 @@ def reader_agreement(seed: int = 0, resamples: int = 500) -> pl.DataFrame:
         a, b = first[:, j], second[:, j]
         low, high = np.nanquantile([cohen_kappa(a[d], b[d]) for d in draws], (0.025, 0.975))
         both = (a != 0) & (b != 0)
-        rows.append({"category": name, "kappa": cohen_kappa(a, b), "low": low, "high": high,
-                     "sign_agreement": (a == b)[both].mean(), "n_relevant_to_both": int(both.sum()),
-                     "n": a.size})  # fmt: skip
+        rows.append(
+            {
+                "category": name,
+                "kappa": cohen_kappa(a, b),
+                "low": low,
+                "high": high,
+                "sign_agreement": (a == b)[both].mean(),
+                "n_relevant_to_both": int(both.sum()),
+                "n": a.size,
+            }
+        )
     return pl.DataFrame(rows)
 
 
@@ -327,9 +353,17 @@ def ranking_agreement(seed: int = 0) -> dict[str, float | int]:
         same.append([place[x] < place[y] for x, y in combinations(first, 2)])
     same = np.array(same)  # (n_prompts, 6)
     tau = 2 * same.mean(axis=1) - 1
-    low, high = np.quantile([tau[d].mean() for d in _resampled(range(len(tau)), seed)], (0.025, 0.975))  # fmt: skip
-    return {"same_order": float(same.mean()), "tau": float(tau.mean()), "low": float(low),
-            "high": float(high), "n": same.size, "n_prompts": len(same)}  # fmt: skip
+    low, high = np.quantile(
+        [tau[d].mean() for d in _resampled(range(len(tau)), seed)], (0.025, 0.975)
+    )
+    return {
+        "same_order": float(same.mean()),
+        "tau": float(tau.mean()),
+        "low": float(low),
+        "high": float(high),
+        "n": same.size,
+        "n_prompts": len(same),
+    }
 
 
 def judge_agreement(
@@ -371,6 +405,13 @@ def judge_agreement(
         if min(n_up, n_down) >= 5:
             means = [x for x in (area(d, j) for d in draws) if x is not None]
             low, high = np.quantile(means, (0.025, 0.975))
-            rows.append({"rule": name, "auc": area(slice(None), j), "low": float(low),
-                         "high": float(high), "n": n_up + n_down})  # fmt: skip
+            rows.append(
+                {
+                    "rule": name,
+                    "auc": area(slice(None), j),
+                    "low": float(low),
+                    "high": float(high),
+                    "n": n_up + n_down,
+                }
+            )
     return pl.DataFrame(rows)

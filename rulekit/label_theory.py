@@ -52,11 +52,7 @@ class LabelQuality:
 
 
 def label_quality(
-    accuracy,
-    weights="majority",
-    prior: float = 0.5,
-    unit: str = "bits",
-    method: str = "auto",
+    accuracy, weights="majority", prior: float = 0.5, unit: str = "bits", method: str = "auto"
 ) -> LabelQuality:
     """Accuracy and information of the label sign(Σ_j w_j vote_j), ties being a third value.
 
@@ -169,8 +165,9 @@ def _information_range(masses: np.ndarray, undecided: np.ndarray, prior: float) 
     ]
     middle = decided + undecided[:, None] / 3
     total = y @ middle
-    slope = y[:, None] * np.log(middle / np.where(total > 0, total, 1.0), where=middle > 0,
-                                out=np.zeros((2, 3)))  # fmt: skip
+    slope = y[:, None] * np.log(
+        middle / np.where(total > 0, total, 1.0), where=middle > 0, out=np.zeros((2, 3))
+    )
     low = value(middle) + ((slope.min(axis=1) - slope.mean(axis=1)) * undecided).sum()
     return max(low, 0.0), max(corners)
 

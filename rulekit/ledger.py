@@ -70,8 +70,10 @@ class Ledger:
 
     def table(self) -> pl.DataFrame:
         """One row a count: what, ratings, share of `plain`."""
-        rows = [(n, getattr(self, n)) for n in
-                ("plain", "repeated", "not_named", "stored", "rated", "failed", "not_sent")]  # fmt: skip
+        rows = [
+            (n, getattr(self, n))
+            for n in ("plain", "repeated", "not_named", "stored", "rated", "failed", "not_sent")
+        ]
         share = [n / self.plain if self.plain else 0.0 for _, n in rows]
         names, counts = zip(*rows, strict=True)
         return pl.DataFrame({"what": names, "ratings": counts, "share": share})
@@ -83,8 +85,9 @@ class Ledger:
         before = self.mass_ratings * (self.answer_mass_mean or 0.0)
         self.mass_ratings += n
         self.answer_mass_mean = (before + n * mean) / self.mass_ratings
-        self.answer_mass_min = min(least, 1.0 if self.answer_mass_min is None
-                                   else self.answer_mass_min)  # fmt: skip
+        self.answer_mass_min = min(
+            least, 1.0 if self.answer_mass_min is None else self.answer_mass_min
+        )
 
 
 def run_of(judge) -> str:
@@ -168,9 +171,12 @@ class Progress:
             self.told = now
             rate = self.done / (now - self.start)
             left = (self.total - self.done) / rate / 60 if rate else float("inf")
-            print(f"{self.done:,} of {self.total:,} ratings, {rate:,.1f} a second, about "
-                  f"{left:,.0f} min left" + (f", cost {costs}" if cost else ""),
-                  file=sys.stderr, flush=True)  # fmt: skip
+            print(
+                f"{self.done:,} of {self.total:,} ratings, {rate:,.1f} a second, about "
+                f"{left:,.0f} min left" + (f", cost {costs}" if cost else ""),
+                file=sys.stderr,
+                flush=True,
+            )
 
 
 def _tokens(judge) -> int:

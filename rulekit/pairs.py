@@ -112,8 +112,11 @@ def check_pairs(frame: pl.DataFrame) -> pl.DataFrame:
         empty = frame[column].str.strip_chars().fill_null("") == ""
         _refuse(empty, column, "is empty; allowed: a non-empty string")
     _refuse(~frame["pair_id"].is_first_distinct(), "pair_id", "occurs twice; allowed: unique ids")
-    _refuse(frame["response_a"] == frame["response_b"], "response_b",
-            "equals response_a; allowed: two different responses")  # fmt: skip
+    _refuse(
+        frame["response_a"] == frame["response_b"],
+        "response_b",
+        "equals response_a; allowed: two different responses",
+    )
     prompt = frame["prompt"]
     if prompt.dtype == pl.String:
         blank = prompt.str.strip_chars().fill_null("") == ""
@@ -288,8 +291,9 @@ def _chosen_rejected(record: dict) -> dict:
     if record.get("prompt") is not None:
         prompt = record["prompt"]
         given = messages(_check_prompt(prompt))
-        chosen, rejected = (t[len(given):] if t[: len(given)] == given else t
-                            for t in (chosen, rejected))  # fmt: skip
+        chosen, rejected = (
+            t[len(given) :] if t[: len(given)] == given else t for t in (chosen, rejected)
+        )
     else:
         shared = next(
             (i for i, (c, r) in enumerate(zip(chosen, rejected, strict=False)) if c != r),
@@ -317,8 +321,10 @@ def _turns(value: object, column: str) -> list[dict[str, str]]:
     if isinstance(value, str):
         parts = _TURN.split(value)
         if len(parts) > 1 and not parts[0].strip():
-            return [{"role": _ROLE[speaker], "content": text.strip()}
-                    for speaker, text in zip(parts[1::2], parts[2::2], strict=True)]  # fmt: skip
+            return [
+                {"role": _ROLE[speaker], "content": text.strip()}
+                for speaker, text in zip(parts[1::2], parts[2::2], strict=True)
+            ]
         return [{"role": "assistant", "content": value}]
     if isinstance(value, list):
         return _check_messages(value, column)
@@ -392,8 +398,13 @@ def _check_messages(value: list, column: str) -> list[dict[str, str]]:
 def _frame(rows: list[dict]) -> pl.DataFrame:
     chat = any(not isinstance(row["prompt"], str) for row in rows)
     names = list(dict.fromkeys((*COLUMNS, *(k for row in rows for k in row))))
-    schema = {"pair_id": pl.String, "response_a": pl.String, "response_b": pl.String,
-              "preference": pl.Int8, "prompt": _MESSAGES if chat else pl.String}  # fmt: skip
+    schema = {
+        "pair_id": pl.String,
+        "response_a": pl.String,
+        "response_b": pl.String,
+        "preference": pl.Int8,
+        "prompt": _MESSAGES if chat else pl.String,
+    }
     columns = {}
     for name in names:
         values = [row.get(name) for row in rows]

@@ -70,8 +70,13 @@ class Part:
             last = np.searchsorted(self.responses, keys([high]))[0]
         offsets = np.asarray(self.offsets[first : last + 1])
         ratings = slice(offsets[0], offsets[-1])
-        return Part(self.responses[first:last], offsets - offsets[0], self.rules,
-                    self.which[ratings], self.p[ratings])  # fmt: skip
+        return Part(
+            self.responses[first:last],
+            offsets - offsets[0],
+            self.rules,
+            self.which[ratings],
+            self.p[ratings],
+        )
 
 
 _COLUMNS = {"responses": KEY, "offsets": np.dtype("<i8"), "rules": KEY, "which": None, "p": "<f4"}
@@ -157,9 +162,13 @@ def write_part(folder: Path, parts: list[Part]) -> None:
 def open_part(folder: Path) -> Part:
     head = json.loads((folder / "part.json").read_text())
     small = np.dtype("<u2" if head["n_rules"] <= 2**16 else "<u4")
-    shapes = {"responses": (head["n_responses"],), "offsets": (head["n_responses"] + 1,),
-              "rules": (head["n_rules"],), "which": (head["n_ratings"],),
-              "p": (head["n_ratings"], 4)}  # fmt: skip
+    shapes = {
+        "responses": (head["n_responses"],),
+        "offsets": (head["n_responses"] + 1,),
+        "rules": (head["n_rules"],),
+        "which": (head["n_ratings"],),
+        "p": (head["n_ratings"], 4),
+    }
     columns = {}
     for name, dtype in _COLUMNS.items():
         dtype = np.dtype(dtype or small)

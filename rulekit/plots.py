@@ -298,8 +298,12 @@ def accuracy_against_cost(frame: pl.DataFrame, title: str) -> alt.LayerChart:
     """
     frame = frame.with_columns(pl.format("{}, {}", "order", "stop").alias("line"))
     scale = alt.Scale(domain=[frame["low"].min() - 0.02, frame["high"].max() + 0.02], nice=False)
-    x = alt.X("cost:Q", scale=alt.Scale(type="log"), title="ratings made, share of all (log)",
-              axis=alt.Axis(format="%", tickCount=5))  # fmt: skip
+    x = alt.X(
+        "cost:Q",
+        scale=alt.Scale(type="log"),
+        title="ratings made, share of all (log)",
+        axis=alt.Axis(format="%", tickCount=5),
+    )
     color = alt.Color("line:N", title=None, legend=alt.Legend(orient="bottom", columns=2))
     base = alt.Chart(frame).encode(x=x, color=color)
     band = base.mark_area(opacity=0.12).encode(

@@ -32,8 +32,17 @@ _BINS, _PER_BIN = 10, 20  # at most so many bins, of at least so many cases each
 _PROMPTS = 10  # fewer are too few to resample
 
 
-_LABELS = {"yes": 1, "satisfied": 1, "no": -1, "violated": -1, "irrelevant": 0,
-           "1": 1, "+1": 1, "-1": -1, "0": 0}  # fmt: skip
+_LABELS = {
+    "yes": 1,
+    "satisfied": 1,
+    "no": -1,
+    "violated": -1,
+    "irrelevant": 0,
+    "1": 1,
+    "+1": 1,
+    "-1": -1,
+    "0": 0,
+}
 
 _NAMED = ("embedded", "openai-rbr")
 
@@ -185,8 +194,10 @@ def rate_labelled(
 
 
 def _rows(data: Labelled, which: np.ndarray) -> Labelled:
-    prompts, responses = ([v for v, kept in zip(values, which, strict=True) if kept]
-                          for values in (data.prompts, data.responses))  # fmt: skip
+    prompts, responses = (
+        [v for v, kept in zip(values, which, strict=True) if kept]
+        for values in (data.prompts, data.responses)
+    )
     return Labelled(prompts, responses, data.rules, data.scores[which])
 
 

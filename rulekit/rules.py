@@ -177,8 +177,10 @@ class RuleSet(Sequence[Rule]):
         vectors = Encoder.load().embed(self.texts)  # (n_rules, dim), unit length
         similarity = np.triu(vectors @ vectors.T, k=1)
         rows, columns = np.nonzero(similarity >= threshold)
-        pairs = [(self.ids[i], self.ids[j], float(similarity[i, j]))
-                 for i, j in zip(rows, columns, strict=True)]  # fmt: skip
+        pairs = [
+            (self.ids[i], self.ids[j], float(similarity[i, j]))
+            for i, j in zip(rows, columns, strict=True)
+        ]
         return sorted(pairs, key=lambda p: -p[2])
 
 

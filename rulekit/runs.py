@@ -227,8 +227,10 @@ def _execute(step: dict, folder: Path, executed: Path, recipe: str) -> None:
 def _provenance(recipe: str, steps: list[dict]) -> dict:
     git = subprocess.run(
         ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     data = {f"data/{n}": sha256_file(resource(f"data/{n}")) for n in ("pairs.jsonl", "rules.yaml")}
     return {
         "recipe": recipe,

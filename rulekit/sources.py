@@ -63,18 +63,38 @@ class _File:
 SOURCES = {
     s.name: s
     for s in (
-        Source("embedded", "prompts with four ranked responses each, written for rulekit", "CC-BY-4.0",
-               "data/pairs.jsonl"),
-        Source("hh-rlhf/harmless-base-test", "Anthropic HH-RLHF, human preferences, 2,312 pairs", "MIT",
-               "github.com/anthropics/hh-rlhf"),
-        Source("hh-rule-votes", "1,162 of those pairs, rated by an LLM under 21 rules (Buyl et al. 2025)",
-               "none stated", "github.com/maartenbuyl/alignment-discretion"),
-        Source("openai-rbr", "351 completions, each labelled by people under 23 propositions (Mu et al. 2024)",
-               "MIT", "github.com/openai/safety-rbr-code-and-data"),
-        Source("xstest", "976 pairs from XSTest v2 (Röttger et al. 2024), labels of refusal", "CC-BY-4.0",
-               "github.com/paul-rottger/exaggerated-safety"),
+        Source(
+            "embedded",
+            "prompts with four ranked responses each, written for rulekit",
+            "CC-BY-4.0",
+            "data/pairs.jsonl",
+        ),
+        Source(
+            "hh-rlhf/harmless-base-test",
+            "Anthropic HH-RLHF, human preferences, 2,312 pairs",
+            "MIT",
+            "github.com/anthropics/hh-rlhf",
+        ),
+        Source(
+            "hh-rule-votes",
+            "1,162 of those pairs, rated by an LLM under 21 rules (Buyl et al. 2025)",
+            "none stated",
+            "github.com/maartenbuyl/alignment-discretion",
+        ),
+        Source(
+            "openai-rbr",
+            "351 completions, each labelled by people under 23 propositions (Mu et al. 2024)",
+            "MIT",
+            "github.com/openai/safety-rbr-code-and-data",
+        ),
+        Source(
+            "xstest",
+            "976 pairs from XSTest v2 (Röttger et al. 2024), labels of refusal",
+            "CC-BY-4.0",
+            "github.com/paul-rottger/exaggerated-safety",
+        ),
     )
-}  # fmt: skip
+}
 
 
 def load(name: str) -> pl.DataFrame:

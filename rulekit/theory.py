@@ -29,12 +29,7 @@ from rulekit.gaussian import (
     regime_table,
     simulate,
 )
-from rulekit.label_theory import (
-    LabelQuality,
-    label_accuracy,
-    label_information,
-    label_quality,
-)
+from rulekit.label_theory import LabelQuality, label_accuracy, label_information, label_quality
 from rulekit.vote_theory import Bounded, best_subset, vote_information
 
 __all__ = [

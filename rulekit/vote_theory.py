@@ -57,11 +57,7 @@ class Bounded(float):
 
 
 def vote_information(
-    accuracy,
-    prior: float = 0.5,
-    unit: str = "bits",
-    method: str = "auto",
-    tolerance: float = 1e-7,
+    accuracy, prior: float = 0.5, unit: str = "bits", method: str = "auto", tolerance: float = 1e-7
 ) -> Bounded:
     """Information that the votes of independent rules carry about the preference, I(votes; Y).
 

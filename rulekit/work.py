@@ -99,9 +99,19 @@ class Work:
     """
 
     def __init__(
-        self, prompts, columns, rules, judge, store, *, ids=None, batch=64, price=0.0, ledger=None,
+        self,
+        prompts,
+        columns,
+        rules,
+        judge,
+        store,
+        *,
+        ids=None,
+        batch=64,
+        price=0.0,
+        ledger=None,
         progress=True,
-    ) -> None:  # fmt: skip
+    ) -> None:
         if not getattr(judge, "identity", ""):
             raise ValueError(f"{judge!r:.60} has no identity; take judge_named(…), or give it one")
         if batch < 1:
@@ -294,8 +304,16 @@ class Work:
             ledger.add_mass(len(known), float(known.mean(dtype=float)), float(known.min()))
         elif (report := call.report) is not None:
             ledger.add_mass(made, report.answer_mass_mean, report.answer_mass_min)
-        self.store.note_spending({"run": self.run, "time": time.strftime("%FT%T%z"), "rated": made,
-                                  "seconds": call.seconds, "cost": cost, **told})  # fmt: skip
+        self.store.note_spending(
+            {
+                "run": self.run,
+                "time": time.strftime("%FT%T%z"),
+                "rated": made,
+                "seconds": call.seconds,
+                "cost": cost,
+                **told,
+            }
+        )
         self._carry()
 
     def _spent(self) -> float:
@@ -367,12 +385,17 @@ class Work:
                 continue
             given = [divmod(int(self.first[start + i]), len(names)) for i, _ in cells]
             ids = [row if self.ids is None else self.ids[row] for row, _ in given]
-            reasons = [self.failures.get(start + i, {}).get(j, NOT_SENT + self.stopped)
-                       for i, j in cells]  # fmt: skip
-            yield pl.DataFrame({"pair_id": list(map(str, ids)),
-                                "response": [names[column] for _, column in given],
-                                "rule_id": [self.rules[j].id for _, j in cells],
-                                "reason": reasons})  # fmt: skip
+            reasons = [
+                self.failures.get(start + i, {}).get(j, NOT_SENT + self.stopped) for i, j in cells
+            ]
+            yield pl.DataFrame(
+                {
+                    "pair_id": list(map(str, ids)),
+                    "response": [names[column] for _, column in given],
+                    "rule_id": [self.rules[j].id for _, j in cells],
+                    "reason": reasons,
+                }
+            )
 
     def finish(self, complete, result, listed=False, what="pairs") -> None:
         """Raise `Incomplete` with what there is, unless everything is complete."""
@@ -381,8 +404,9 @@ class Work:
         frames = [] if listed else list(self.missing())
         left = int((~complete).sum())
         message = f"{self._trouble()}; {left:,} of {len(complete):,} {what} are left out"
-        raise Incomplete(message, result, complete, pl.concat(frames) if frames else None,
-                         self.stopped)  # fmt: skip
+        raise Incomplete(
+            message, result, complete, pl.concat(frames) if frames else None, self.stopped
+        )
 
     def _trouble(self) -> str:
         reasons = Counter(r for of_rule in self.failures.values() for r in of_rule.values())

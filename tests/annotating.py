@@ -51,8 +51,10 @@ class HashJudge:
 
 def some_pairs(n: int) -> pl.DataFrame:
     """Pairs of which half the responses occur twice."""
-    rows = [(f"p{i}", f"question {i // 2}", f"answer {i // 2}", f"answer {i} again", 1)
-            for i in range(n)]  # fmt: skip
+    rows = [
+        (f"p{i}", f"question {i // 2}", f"answer {i // 2}", f"answer {i} again", 1)
+        for i in range(n)
+    ]
     names = ("pair_id", "prompt", "response_a", "response_b", "preference")
     return pl.DataFrame(rows, schema=names, orient="row")
 

@@ -131,20 +131,30 @@ class _Handler(BaseHTTPRequestHandler):
         for index in range(1 if self.state.one_a_request else body.get("n") or 1):
             drawn = _draw(tokens, (body.get("seed") or 0) + index + 1)
             text = drawn if "n" in body else tokens[0][0]
-            choice = {"index": index, "finish_reason": "length",
-                      "message": {"role": "assistant", "content": text}}  # fmt: skip
+            choice = {
+                "index": index,
+                "finish_reason": "length",
+                "message": {"role": "assistant", "content": text},
+            }
             if body.get("logprobs") and self.state.logprobs:
                 top = [{"token": t, "logprob": math.log(p), "bytes": None} for t, p in tokens]
                 choice["logprobs"] = {
                     "content": [top[0] | {"top_logprobs": top[: body["top_logprobs"]]}]
                 }
             choices.append(choice)
-        reply = {"id": "1", "object": "chat.completion", "created": 0, "model": body["model"],
-                 "choices": choices}  # fmt: skip
+        reply = {
+            "id": "1",
+            "object": "chat.completion",
+            "created": 0,
+            "model": body["model"],
+            "choices": choices,
+        }
         if self.state.usage:
-            reply["usage"] = {"prompt_tokens": self.state.added + len(self.state.text(body)) // 4,
-                              "completion_tokens": self.state.written * len(choices),
-                              "total_tokens": 0}  # fmt: skip
+            reply["usage"] = {
+                "prompt_tokens": self.state.added + len(self.state.text(body)) // 4,
+                "completion_tokens": self.state.written * len(choices),
+                "total_tokens": 0,
+            }
         return reply
 
     def _fault_rate_limited(self, body: dict) -> None:

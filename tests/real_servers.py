@@ -80,8 +80,18 @@ def _end(process: subprocess.Popen) -> None:
 @contextmanager
 def transformers_server(model: Path, log: Path) -> Iterator[str]:
     """`transformers serve`: sampled answers, one a request, no log-probabilities."""
-    command = [sys.executable, "-m", "transformers.cli.transformers", "serve", str(model),
-               "--host", "127.0.0.1", "--device", "cpu", "--port"]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "transformers.cli.transformers",
+        "serve",
+        str(model),
+        "--host",
+        "127.0.0.1",
+        "--device",
+        "cpu",
+        "--port",
+    ]
     with running(lambda port: [*command, str(port)], log, 300.0) as url:
         yield url
 
@@ -89,9 +99,22 @@ def transformers_server(model: Path, log: Path) -> Iterator[str]:
 @contextmanager
 def vllm_server(vllm: str, model: Path, log: Path) -> Iterator[str]:
     """vLLM, as its command `vllm` starts it; log-probabilities and a prefix cache."""
-    command = [vllm, "serve", str(model), "--served-model-name", str(model), "--host", "127.0.0.1",
-               "--dtype", "float32", "--max-model-len", "2048", "--enforce-eager",
-               "--enable-prompt-tokens-details", "--port"]  # fmt: skip
+    command = [
+        vllm,
+        "serve",
+        str(model),
+        "--served-model-name",
+        str(model),
+        "--host",
+        "127.0.0.1",
+        "--dtype",
+        "float32",
+        "--max-model-len",
+        "2048",
+        "--enforce-eager",
+        "--enable-prompt-tokens-details",
+        "--port",
+    ]
     quietly = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_NO_USAGE_STATS": "1"}
     with running(lambda port: [*command, str(port)], log, 900.0, **quietly) as url:
         yield url
@@ -102,7 +125,26 @@ def llama_server(binary: str, gguf: Path, log: Path) -> Iterator[str]:
     """The server of llama.cpp; log-probabilities and a prefix cache."""
     # One thread: threads of its own wait in spin locks, which starves them on a busy machine.
     # Its usual half-precision attention and cache shift probabilities by up to 0.01.
-    command = [binary, "-m", str(gguf), "--host", "127.0.0.1", "-c", "8192", "-np", "2", "-t", "1",
-               "--jinja", "-ctk", "f32", "-ctv", "f32", "-fa", "off", "--port"]  # fmt: skip
+    command = [
+        binary,
+        "-m",
+        str(gguf),
+        "--host",
+        "127.0.0.1",
+        "-c",
+        "8192",
+        "-np",
+        "2",
+        "-t",
+        "1",
+        "--jinja",
+        "-ctk",
+        "f32",
+        "-ctv",
+        "f32",
+        "-fa",
+        "off",
+        "--port",
+    ]
     with running(lambda port: [*command, str(port)], log, 300.0) as url:
         yield url

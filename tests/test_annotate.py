@@ -161,8 +161,13 @@ def test_a_full_disk_loses_nothing_and_goes_on_where_there_is_room_again(tmp_pat
         pytest.skip("needs to mount a file system in a namespace of its own")
     command = f"{mount} && exec {sys.executable} -m tests.annotating {tmp_path}"
     root = Path(__file__).parents[1]
-    done = subprocess.run(["unshare", "-rm", "sh", "-c", command], cwd=root, check=True,
-                          capture_output=True, text=True)  # fmt: skip
+    done = subprocess.run(
+        ["unshare", "-rm", "sh", "-c", command],
+        cwd=root,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
     failed, calls, kept, asked_after, total = map(int, done.stdout.split())
     assert failed == errno.ENOSPC
     assert kept > 0
@@ -173,8 +178,9 @@ def test_a_full_disk_loses_nothing_and_goes_on_where_there_is_room_again(tmp_pat
 
 def test_two_writers_at_once_share_the_work_and_agree_on_every_rating(processes, tmp_path):
     n, barrier = 600, processes.Barrier(2)
-    runs = [start(processes, rate_all, tmp_path, n, 700, 0.005, noise, barrier)
-            for noise in (0.0, 0.25)]  # fmt: skip
+    runs = [
+        start(processes, rate_all, tmp_path, n, 700, 0.005, noise, barrier) for noise in (0.0, 0.25)
+    ]
     (rated_1, a_1, b_1), (rated_2, a_2, b_2) = (drained(pipe)[-1] for _, pipe in runs)
     for process, _ in runs:
         process.join()
@@ -236,10 +242,7 @@ def test_a_short_or_altered_part_is_named_not_believed(tmp_path):
     with pytest.raises(ValueError, match=r"part-\w+/p has \d+ bytes; allowed: \d+"):
         Store(tmp_path, HashJudge.identity)
     column.write_bytes(bytes([whole[0] ^ 1]) + whole[1:])
-    with (
-        Store(tmp_path, HashJudge.identity) as store,
-        pytest.raises(ValueError, match="damaged"),
-    ):
+    with Store(tmp_path, HashJudge.identity) as store, pytest.raises(ValueError, match="damaged"):
         store.verify()
 
 
@@ -258,8 +261,10 @@ def test_a_writer_goes_on_after_another_has_merged_its_log_away(tmp_path):
     assert len(first) == len(second) == 30 * CELLS
 
 
-@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 4), st.booleans()), max_size=40),
-       st.integers(1, 12))  # fmt: skip
+@given(
+    st.lists(st.tuples(st.integers(0, 9), st.integers(0, 4), st.booleans()), max_size=40),
+    st.integers(1, 12),
+)
 @settings(max_examples=40, deadline=None)
 def test_any_order_of_additions_and_merges_reads_as_a_dictionary(steps, compact_at):
     import tempfile
@@ -432,10 +437,15 @@ def test_the_data_set_folder_holds_every_rating_and_a_card(tmp_path):
     front = yaml.safe_load((folder / "README.md").read_text().split("---")[1])
     tables = {c["config_name"]: pl.read_parquet(folder / c["data_files"]) for c in front["configs"]}
     assert {n: len(t) for n, t in tables.items()} == {
-        "ratings": 15 * CELLS, "responses": 15, "pairs": 10, "rules": CELLS}  # fmt: skip
+        "ratings": 15 * CELLS,
+        "responses": 15,
+        "pairs": 10,
+        "rules": CELLS,
+    }
     wide = tables["ratings"].pivot("rule_id", index="response_id", values="score")
-    a = tables["pairs"].join(wide, left_on="response_id_a", right_on="response_id",
-                             maintain_order="left")  # fmt: skip
+    a = tables["pairs"].join(
+        wide, left_on="response_id_a", right_on="response_id", maintain_order="left"
+    )
     assert np.array_equal(a.select(RULES.ids).to_numpy(), scores.a)
 
 
@@ -471,10 +481,12 @@ def test_quality_has_the_figures_of_independent_computations():
 
     score = (p[..., 2] - p[..., 0])[relevant]
     assert row["satisfied_auc"]["value"] == pytest.approx(
-        roc_auc_score(data.scores[relevant] > 0, score))  # fmt: skip
+        roc_auc_score(data.scores[relevant] > 0, score)
+    )
     assert row["kappa"]["value"] == pytest.approx(cohen_kappa(p.argmax(2) - 1, data.scores))
     assert row["relevant_calibration"]["value"] == pytest.approx(
-        calibration_error(1 - p[..., 1].ravel(), relevant.ravel()))  # fmt: skip
+        calibration_error(1 - p[..., 1].ravel(), relevant.ravel())
+    )
     assert row["abstention"]["value"] == pytest.approx((p.argmax(2) == 1)[relevant].mean())
     for r in row.values():
         assert r["low"] <= r["value"] <= r["high"]
@@ -655,8 +667,12 @@ def test_a_dialogue_is_rated_as_the_judge_itself_reads_it(tiny, tmp_path):
             np.testing.assert_allclose(found.a, own.a, atol=1e-5)
             np.testing.assert_allclose(found.b, own.b, atol=1e-5)
             np.testing.assert_allclose(found.relevance, own.relevance, atol=1e-5)
-            data = Labelled(pairs["prompt"].to_list(), pairs["response_a"].to_list(), FEW,
-                            np.ones((2, 2), np.float32))  # fmt: skip
+            data = Labelled(
+                pairs["prompt"].to_list(),
+                pairs["response_a"].to_list(),
+                FEW,
+                np.ones((2, 2), np.float32),
+            )
             p = quality.rate_labelled(judge, data, tmp_path)
             np.testing.assert_allclose(p[..., 2] - p[..., 0], own.a, atol=1e-5)
 
@@ -722,9 +738,25 @@ def test_the_command_line_writes_what_is_complete_and_lists_what_is_missing(
     FEW.write("rules.yaml")
     server = Server(steady, refuses("answer 3 again"))
     with serve(server):
-        command = ["annotate", "pairs.jsonl", "--rules", "rules.yaml", "--judge", "server",
-                   "-o", "model", "m", "-o", "base_url", server.url, "--export", "set",
-                   "-o", "method", "logprobs"]  # fmt: skip
+        command = [
+            "annotate",
+            "pairs.jsonl",
+            "--rules",
+            "rules.yaml",
+            "--judge",
+            "server",
+            "-o",
+            "model",
+            "m",
+            "-o",
+            "base_url",
+            server.url,
+            "--export",
+            "set",
+            "-o",
+            "method",
+            "logprobs",
+        ]
         assert main(command) == 1
         said = capsys.readouterr()
         assert "1 of 8 pairs are left out" in said.err
@@ -859,10 +891,15 @@ def test_a_file_of_labels_is_a_check_and_cells_without_one_are_skipped(
 ):
     monkeypatch.chdir(tmp_path)
     RULES.write("rules.yaml")
-    rows = [{"prompt": f"question {i % 12}", "response": f"answer {i}", "rule": rule, "label": label}
-            for i in range(24) for rule, label in
-            (("r000", ("yes", "no", "irrelevant")[i % 3]), (RULES.texts[1], (1, -1)[i % 2]))
-            if i != 5 or rule == "r000"]  # fmt: skip
+    rows = [
+        {"prompt": f"question {i % 12}", "response": f"answer {i}", "rule": rule, "label": label}
+        for i in range(24)
+        for rule, label in (
+            ("r000", ("yes", "no", "irrelevant")[i % 3]),
+            (RULES.texts[1], (1, -1)[i % 2]),
+        )
+        if i != 5 or rule == "r000"
+    ]
     rows[0]["prompt"] = rows[1]["prompt"] = dialogues()["prompt"].to_list()[0]
     Path("labels.jsonl").write_text("\n".join(map(json.dumps, rows)))
     data = quality.labelled("labels.jsonl", rules="rules.yaml")

@@ -105,17 +105,47 @@ def reference(q, k, v, bounds, window, scale):
     return out
 
 
-def torch_2_10(query, key, value, cu_seq_q, cu_seq_k, max_q, max_k, is_causal=False, return_aux=None):  # fmt: skip
+def torch_2_10(
+    query, key, value, cu_seq_q, cu_seq_k, max_q, max_k, is_causal=False, return_aux=None
+):
     assert query.shape[1] == key.shape[1]
     return reference(query, key, value, cu_seq_q, (-1, 0) if is_causal else (-1, -1), None)
 
 
-def torch_2_11(query, key, value, cu_seq_q, cu_seq_k, max_q, max_k, *, return_aux=None, scale=None, window_size=(-1, -1)):  # fmt: skip
+def torch_2_11(
+    query,
+    key,
+    value,
+    cu_seq_q,
+    cu_seq_k,
+    max_q,
+    max_k,
+    *,
+    return_aux=None,
+    scale=None,
+    window_size=(-1, -1),
+):
     assert query.shape[1] == key.shape[1]
     return reference(query, key, value, cu_seq_q, window_size, scale)
 
 
-def torch_2_12(query, key, value, cu_seq_q, cu_seq_k, max_q, max_k, *, return_aux=None, scale=None, window_size=(-1, -1), enable_gqa=False, seqused_k=None, block_table=None, num_splits=None):  # fmt: skip
+def torch_2_12(
+    query,
+    key,
+    value,
+    cu_seq_q,
+    cu_seq_k,
+    max_q,
+    max_k,
+    *,
+    return_aux=None,
+    scale=None,
+    window_size=(-1, -1),
+    enable_gqa=False,
+    seqused_k=None,
+    block_table=None,
+    num_splits=None,
+):
     assert enable_gqa == (query.shape[1] != key.shape[1])
     return reference(query, key, value, cu_seq_q, window_size, scale)
 

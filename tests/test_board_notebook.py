@@ -9,13 +9,23 @@ import pytest
 import rulekit as rk
 from rulekit import runs
 
-SMALL = {"labelled": [0, 30], "ks": [3], "n_reference": 200, "n_test": 100, "n_gaps": 300,
-         "seeds": 2, "splits": 2, "real_data": False}  # fmt: skip
+SMALL = {
+    "labelled": [0, 30],
+    "ks": [3],
+    "n_reference": 200,
+    "n_test": 100,
+    "n_gaps": 300,
+    "seeds": 2,
+    "splits": 2,
+    "real_data": False,
+}
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return runs.run("board", parameters=SMALL, runs=tmp_path_factory.mktemp("runs"), say=lambda _: None)  # fmt: skip
+    return runs.run(
+        "board", parameters=SMALL, runs=tmp_path_factory.mktemp("runs"), say=lambda _: None
+    )
 
 
 def test_the_notebook_compares_every_selector_in_every_world(folder):
@@ -33,9 +43,17 @@ def test_the_notebook_tells_the_default_selector_the_calibration_and_the_audit(f
     gaps = found["adaptive_gaps"]
     assert len(gaps) == 10
     assert all(row["over_plain_se"] is not None for row in gaps)
-    assert {row["label"] for row in found["calibration"]} == {"sum", "majority", "weighted", "dawid_skene"}  # fmt: skip
+    assert {row["label"] for row in found["calibration"]} == {
+        "sum",
+        "majority",
+        "weighted",
+        "dawid_skene",
+    }
     missed = [row["missed"] for row in found["audit_errors"]]
     assert missed == sorted(missed, reverse=True)
     cells = nbformat.read(folder / "notebooks/09_board.ipynb", as_version=4).cells
-    assert any("image/svg+xml" in o.get("data", {}) or "image/png" in o.get("data", {})
-               for c in cells for o in c.get("outputs", []))  # fmt: skip
+    assert any(
+        "image/svg+xml" in o.get("data", {}) or "image/png" in o.get("data", {})
+        for c in cells
+        for o in c.get("outputs", [])
+    )

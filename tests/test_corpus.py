@@ -17,8 +17,20 @@ from rulekit.encoder import Encoder
 from rulekit.files import resource
 from rulekit.pairs import prompt_text
 
-CATEGORIES = {"violence", "crime", "cyber", "self_harm", "health", "legal_finance", "privacy",
-              "fairness", "respect", "child_safety", "honesty", "helpfulness"}  # fmt: skip
+CATEGORIES = {
+    "violence",
+    "crime",
+    "cyber",
+    "self_harm",
+    "health",
+    "legal_finance",
+    "privacy",
+    "fairness",
+    "respect",
+    "child_safety",
+    "honesty",
+    "helpfulness",
+}
 SPLITS = {"train": 84, "validation": 24, "test": 36}
 
 
@@ -46,8 +58,16 @@ def similarity(texts):
 
 def test_every_line_has_the_fields_and_values_of_the_card(corpus, rules):
     for row in corpus:
-        assert list(row) == ["prompt_id", "category", "kind", "severity", "split", "prompt",
-                             "ranking", "responses"]  # fmt: skip
+        assert list(row) == [
+            "prompt_id",
+            "category",
+            "kind",
+            "severity",
+            "split",
+            "prompt",
+            "ranking",
+            "responses",
+        ]
         assert row["category"] in CATEGORIES
         assert row["kind"] in {"unsafe", "over_refusal", "benign"}
         assert (row["severity"] == "none") == (row["kind"] != "unsafe")
@@ -115,8 +135,12 @@ def test_the_longer_response_is_better_in_half_of_the_pairs_of_every_two_places_
 
 def test_every_place_in_the_ranking_holds_responses_of_every_length(corpus):
     for place in range(4):
-        sizes = np.array([words(next(r["text"] for r in row["responses"] if r["id"] == row["ranking"][place]))
-                          for row in corpus])  # fmt: skip
+        sizes = np.array(
+            [
+                words(next(r["text"] for r in row["responses"] if r["id"] == row["ranking"][place]))
+                for row in corpus
+            ]
+        )
         assert np.quantile(sizes, 0.2) <= 40
         assert np.quantile(sizes, 0.8) >= 85
 
@@ -128,8 +152,10 @@ def test_no_text_names_anybody_or_anything_that_has_not_been_looked_at(corpus):
         r"(?<![.!?:…\"”'’\n]\s)(?<!^)(?<![\"“‘(\n])\b[A-Z][\w’'-]+"  # not after a full stop or quote
     )
     for row in corpus:
-        for text in [prompt_text(row["prompt"]).replace("Assistant: ", "").replace("User: ", ""),
-                     *(r["text"] for r in row["responses"])]:  # fmt: skip
+        for text in [
+            prompt_text(row["prompt"]).replace("Assistant: ", "").replace("User: ", ""),
+            *(r["text"] for r in row["responses"]),
+        ]:
             assert not set(inside.findall(text)) - known, row["prompt_id"]
             assert not re.search(r"\+?\d[\d \-/]{6,}\d", text), row[
                 "prompt_id"
@@ -149,9 +175,13 @@ def test_split_is_by_prompt_and_even_over_categories(corpus):
     assert Counter(row["split"] for row in corpus) == SPLITS
     share = Counter((row["category"], row["split"]) for row in corpus)
     assert all(share[c, s] == n // 12 for c in CATEGORIES for s, n in SPLITS.items())
-    assert rk.sources.load("embedded").group_by("prompt_id").agg(
-        pl.col("split").n_unique()
-    )["split"].max() == 1  # fmt: skip
+    assert (
+        rk.sources.load("embedded")
+        .group_by("prompt_id")
+        .agg(pl.col("split").n_unique())["split"]
+        .max()
+        == 1
+    )
 
 
 def test_no_near_duplicate_prompts_nor_responses_across_splits(corpus):
@@ -189,8 +219,10 @@ def test_agreement_of_the_two_readers_is_that_of_scikit_learn_and_of_the_card():
 
 def test_agreement_of_the_two_rankings_is_that_of_scipy_and_of_the_card():
     found = rk.judging.ranking_agreement()
-    taus = [kendalltau([a.index(r) for r in "abcd"], [b.index(r) for r in "abcd"]).statistic
-            for a, b in rk.sources.second_rankings()]  # fmt: skip
+    taus = [
+        kendalltau([a.index(r) for r in "abcd"], [b.index(r) for r in "abcd"]).statistic
+        for a, b in rk.sources.second_rankings()
+    ]
     assert found["tau"] == pytest.approx(np.mean(taus))
     assert found["n_prompts"] == len(taus) >= 36
     assert found["low"] > 0.6
@@ -213,8 +245,9 @@ def test_the_card_states_the_counts_of_the_corpus(corpus):
     marks = [(len(r["satisfies"]), len(r["violates"])) for row in corpus for r in row["responses"]]
     sizes = [words(r["text"]) for row in corpus for r in row["responses"]]
     prompts = [words(prompt_text(row["prompt"])) for row in corpus]
-    rules = Counter(i for row in corpus for r in row["responses"]
-                    for i in r["satisfies"] + r["violates"])  # fmt: skip
+    rules = Counter(
+        i for row in corpus for r in row["responses"] for i in r["satisfies"] + r["violates"]
+    )
     pairs = rk.sources.load("embedded")
     _, scores = rk.sources.load_ratings("embedded")
     margin = rk.label(scores, rk.select(scores, method="all")).margin

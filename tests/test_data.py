@@ -116,10 +116,13 @@ def test_download_conversions_reproduce_the_pinned_content(real_data):
     heads = {r["id"]: (r["type"], r["prompt"]) for r in pairs.iter_rows(named=True)}
     names = ("id", "type", "prompt", "completion", "final_label")
     frames = {
-        m: pl.DataFrame([(i, *heads[i], *rows[m].get(i, ("", "3_partial_refusal"))) for i in heads],
-                        schema=names, orient="row")
+        m: pl.DataFrame(
+            [(i, *heads[i], *rows[m].get(i, ("", "3_partial_refusal"))) for i in heads],
+            schema=names,
+            orient="row",
+        )
         for m in models
-    }  # fmt: skip
+    }
     lines = sorted(xstest_pairs(frames).encode().splitlines(keepends=True))
     from rulekit.sources import _VOTE_TABLE, _XSTEST_PAIRS, _votes
 

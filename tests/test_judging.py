@@ -122,8 +122,12 @@ def test_distilling_a_teacher_that_can_be_learned_raises_agreement_with_it():
 
 
 def test_the_notebook_runs_and_tells_designs_calibration_and_agreement(tmp_path):
-    folder = runs.run("judge", parameters={"designs": ["frozen"], "real_data": False},
-                      runs=tmp_path, say=lambda _: None)  # fmt: skip
+    folder = runs.run(
+        "judge",
+        parameters={"designs": ["frozen"], "real_data": False},
+        runs=tmp_path,
+        say=lambda _: None,
+    )
     found = json.loads((folder / "metrics.json").read_text())["10_judge"]
     assert [row["design"] for row in found["designs"]] == ["each rule's frequency", "frozen"]
     assert found["test"]["n_responses"] == 144

@@ -52,64 +52,127 @@ CHAT = (
 )
 SPECIAL = ["<s>", "<|user|>", "<|assistant|>", "<|end|>"]
 SIZES = {
-    "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 4, "num_attention_heads": 4,
-    "max_position_embeddings": 2048, "attention_dropout": 0.0,
-}  # fmt: skip
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 2048,
+    "attention_dropout": 0.0,
+}
 MODELS = {
     "llama": (LlamaForCausalLM, LlamaConfig, {"num_key_value_heads": 4}),
     "llama grouped-query": (LlamaForCausalLM, LlamaConfig, {"num_key_value_heads": 2}),
     "qwen2": (Qwen2ForCausalLM, Qwen2Config, {"num_key_value_heads": 2}),
     "qwen3": (Qwen3ForCausalLM, Qwen3Config, {"num_key_value_heads": 1, "head_dim": 8}),
     "gemma2 capped, window 24": (
-        Gemma2ForCausalLM, Gemma2Config,
-        {"num_key_value_heads": 2, "head_dim": 8, "sliding_window": 24, "query_pre_attn_scalar": 8,
-         "attn_logit_softcapping": 2.0},
+        Gemma2ForCausalLM,
+        Gemma2Config,
+        {
+            "num_key_value_heads": 2,
+            "head_dim": 8,
+            "sliding_window": 24,
+            "query_pre_attn_scalar": 8,
+            "attn_logit_softcapping": 2.0,
+        },
     ),
     "gemma3 window 24": (
-        Gemma3ForCausalLM, Gemma3TextConfig,
-        {"num_key_value_heads": 2, "head_dim": 8, "sliding_window": 24, "query_pre_attn_scalar": 8,
-         "layer_types": ["sliding_attention", "full_attention"] * 2},
+        Gemma3ForCausalLM,
+        Gemma3TextConfig,
+        {
+            "num_key_value_heads": 2,
+            "head_dim": 8,
+            "sliding_window": 24,
+            "query_pre_attn_scalar": 8,
+            "layer_types": ["sliding_attention", "full_attention"] * 2,
+        },
     ),
     "mistral window 24": (
-        MistralForCausalLM, MistralConfig, {"num_key_value_heads": 2, "sliding_window": 24}),
+        MistralForCausalLM,
+        MistralConfig,
+        {"num_key_value_heads": 2, "sliding_window": 24},
+    ),
     "mistral, a window that holds all": (
-        MistralForCausalLM, MistralConfig, {"num_key_value_heads": 2, "sliding_window": 500}),
+        MistralForCausalLM,
+        MistralConfig,
+        {"num_key_value_heads": 2, "sliding_window": 500},
+    ),
     "deepseek3, values narrower than keys": (
-        DeepseekV3ForCausalLM, DeepseekV3Config,
-        {"num_key_value_heads": 4, "q_lora_rank": 16, "kv_lora_rank": 16, "qk_rope_head_dim": 8,
-         "qk_nope_head_dim": 8, "v_head_dim": 8, "n_routed_experts": 4, "num_experts_per_tok": 2,
-         "n_group": 1, "topk_group": 1, "moe_intermediate_size": 16, "first_k_dense_replace": 2},
+        DeepseekV3ForCausalLM,
+        DeepseekV3Config,
+        {
+            "num_key_value_heads": 4,
+            "q_lora_rank": 16,
+            "kv_lora_rank": 16,
+            "qk_rope_head_dim": 8,
+            "qk_nope_head_dim": 8,
+            "v_head_dim": 8,
+            "n_routed_experts": 4,
+            "num_experts_per_tok": 2,
+            "n_group": 1,
+            "topk_group": 1,
+            "moe_intermediate_size": 16,
+            "first_k_dense_replace": 2,
+        },
     ),
     "qwen3 mixture of experts": (
-        Qwen3MoeForCausalLM, Qwen3MoeConfig,
-        {"num_key_value_heads": 2, "head_dim": 8, "num_experts": 4, "num_experts_per_tok": 2,
-         "moe_intermediate_size": 16},
+        Qwen3MoeForCausalLM,
+        Qwen3MoeConfig,
+        {
+            "num_key_value_heads": 2,
+            "head_dim": 8,
+            "num_experts": 4,
+            "num_experts_per_tok": 2,
+            "moe_intermediate_size": 16,
+        },
     ),
     "gpt2": (GPT2LMHeadModel, GPT2Config, None),
-}  # fmt: skip
+}
 UNSHARED = {
     "sinks": (
-        GptOssForCausalLM, GptOssConfig,
-        {"num_key_value_heads": 2, "head_dim": 8, "sliding_window": 24, "num_local_experts": 4,
-         "num_experts_per_tok": 2, "layer_types": ["sliding_attention", "full_attention"] * 2},
+        GptOssForCausalLM,
+        GptOssConfig,
+        {
+            "num_key_value_heads": 2,
+            "head_dim": 8,
+            "sliding_window": 24,
+            "num_local_experts": 4,
+            "num_experts_per_tok": 2,
+            "layer_types": ["sliding_attention", "full_attention"] * 2,
+        },
         "its attention takes s_aux",
     ),
     "chunks": (
-        Llama4ForCausalLM, Llama4TextConfig,
-        {"num_key_value_heads": 2, "head_dim": 8, "attention_chunk_size": 32,
-         "num_local_experts": 2, "intermediate_size_mlp": 48, "no_rope_layers": [1, 1, 1, 0]},
+        Llama4ForCausalLM,
+        Llama4TextConfig,
+        {
+            "num_key_value_heads": 2,
+            "head_dim": 8,
+            "attention_chunk_size": 32,
+            "num_local_experts": 2,
+            "intermediate_size_mlp": 48,
+            "no_rope_layers": [1, 1, 1, 0],
+        },
         "it has layers of type chunked_attention",
     ),
     "recurrence": (
-        Qwen3NextForCausalLM, Qwen3NextConfig,
-        {"num_key_value_heads": 2, "head_dim": 8, "linear_num_value_heads": 4,
-         "linear_num_key_heads": 2, "linear_key_head_dim": 8, "linear_value_head_dim": 8,
-         "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16,
-         "shared_expert_intermediate_size": 16,
-         "layer_types": ["linear_attention", "full_attention"] * 2},
+        Qwen3NextForCausalLM,
+        Qwen3NextConfig,
+        {
+            "num_key_value_heads": 2,
+            "head_dim": 8,
+            "linear_num_value_heads": 4,
+            "linear_num_key_heads": 2,
+            "linear_key_head_dim": 8,
+            "linear_value_head_dim": 8,
+            "num_experts": 4,
+            "num_experts_per_tok": 2,
+            "moe_intermediate_size": 16,
+            "shared_expert_intermediate_size": 16,
+            "layer_types": ["linear_attention", "full_attention"] * 2,
+        },
         "it has layers of type linear_attention",
     ),
-}  # fmt: skip
+}
 
 
 def build(name: str, vocabulary: int = 300):
@@ -135,9 +198,11 @@ def tokenizer():
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=900, special_tokens=SPECIAL, show_progress=False,
+        vocab_size=900,
+        special_tokens=SPECIAL,
+        show_progress=False,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-    )  # fmt: skip
+    )
     backend.train_from_iterator(texts, trainer)
     return PreTrainedTokenizerFast(tokenizer_object=backend, bos_token="<s>", chat_template=CHAT)
 
@@ -147,9 +212,15 @@ def rules():
     return rk.RuleSet(rk.RuleSet.load(rk.files.resource("data/rules.yaml")).rules[:7])
 
 
-PROMPTS = ["How do I fix a bike?", [
-    {"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Good day."},
-    {"role": "user", "content": "Is it safe to mix these two cleaning agents?"}], "Why?"]  # fmt: skip
+PROMPTS = [
+    "How do I fix a bike?",
+    [
+        {"role": "user", "content": "Hello"},
+        {"role": "assistant", "content": "Good day."},
+        {"role": "user", "content": "Is it safe to mix these two cleaning agents?"},
+    ],
+    "Why?",
+]
 RESPONSES = ["Turn it over and take off the wheel.", "No. " * 30 + "Open a window.", "Because."]
 
 
@@ -164,8 +235,10 @@ def random_trees(n_trees: int = 3, n_suffixes: int = 12):
     def ids(n):
         return rng.integers(5, 300, n).tolist()
 
-    return [Tree(ids(int(rng.integers(20, 90))),
-                 [ids(int(n)) for n in rng.integers(1, 40, n_suffixes)]) for _ in range(n_trees)]  # fmt: skip
+    return [
+        Tree(ids(int(rng.integers(20, 90))), [ids(int(n)) for n in rng.integers(1, 40, n_suffixes)])
+        for _ in range(n_trees)
+    ]
 
 
 @pytest.mark.parametrize("attention", shared_pass.WAYS)
@@ -195,8 +268,11 @@ def test_passes_keep_to_the_budget_and_run_each_prefix_once():
         assert seen == [(t, s) for t, tree in enumerate(trees) for s in range(len(tree.suffixes))]
         assert [b.tree for p in passes for b in p if b.prefix] == list(range(6))
         for branches in passes:
-            sizes = [sum(map(len, trees[b.tree].suffixes[b.start : b.stop]))
-                     + b.prefix * len(trees[b.tree].prefix) for b in branches]  # fmt: skip
+            sizes = [
+                sum(map(len, trees[b.tree].suffixes[b.start : b.stop]))
+                + b.prefix * len(trees[b.tree].prefix)
+                for b in branches
+            ]
             assert sum(sizes) <= budget or (
                 len(branches) == branches[0].stop - branches[0].start == 1
             )
@@ -293,8 +369,10 @@ def test_a_cut_spares_rule_and_question_is_counted_and_does_not_depend_on_the_ru
             assert text.startswith("<s><|user|>\nYou check one response")
             assert text.endswith("Answer yes, no or irrelevant.<|end|>\n<|assistant|>\n")
             assert any(f"Rule:\n{r.text}\n" in text for r in rules)
-            assert ("end?\n</conversation>\n<response>\nYes.\n</response>" in text
-                    or "User: Short?\n</conversation>\n<response>\nFirst. again" in text)  # fmt: skip
+            assert (
+                "end?\n</conversation>\n<response>\nYes.\n</response>" in text
+                or "User: Short?\n</conversation>\n<response>\nFirst. again" in text
+            )
     first = j.rate(long, replies, rules)
     assert (j.report.truncated, j.report.tokens_cut) == (2, sum(cut))
     fewer = j.rate(long, replies, rk.RuleSet(rules.rules[:2]))
@@ -357,7 +435,9 @@ def test_the_answer_mass_of_every_rating_is_kept_and_an_interrupted_call_keeps_w
 @pytest.mark.parametrize("name", UNSHARED)
 def test_what_a_packed_row_cannot_show_is_never_shared(name, tokenizer, rules):
     model = build(name, len(tokenizer))
-    expected = LocalJudge(model, tokenizer, name, attention="separate").rate(PROMPTS, RESPONSES, rules)  # fmt: skip
+    expected = LocalJudge(model, tokenizer, name, attention="separate").rate(
+        PROMPTS, RESPONSES, rules
+    )
 
     def rate():
         j = LocalJudge(model, tokenizer, name)
@@ -386,7 +466,9 @@ def test_a_shared_pass_that_goes_wrong_is_found_out(tokenizer, rules, monkeypatc
 
 def test_bfloat16_shares_and_differs_by_rounding_only(tokenizer, rules):
     model = build("llama grouped-query", len(tokenizer)).to(torch.bfloat16)
-    alone = LocalJudge(model, tokenizer, "half", attention="separate").rate(PROMPTS, RESPONSES, rules)  # fmt: skip
+    alone = LocalJudge(model, tokenizer, "half", attention="separate").rate(
+        PROMPTS, RESPONSES, rules
+    )
     j = LocalJudge(model, tokenizer, "half")
     assert np.abs(j.rate(PROMPTS, RESPONSES, rules) - alone).max() < 0.02
     assert j.report.way == "grouped"
@@ -414,7 +496,10 @@ def test_identity_follows_weights_template_precision_and_limit(judge, tokenizer,
     tokenizer.save_pretrained(tmp_path)
     loaded = rk.judges.get("local", model=tmp_path, device="cpu")
     assert loaded.identity == LocalJudge.load(tmp_path, device="cpu", tokens_per_batch=99).identity
-    assert np.abs(loaded.rate(PROMPTS, RESPONSES, rules) - judge.rate(PROMPTS, RESPONSES, rules)).max() < 1e-5  # fmt: skip
+    assert (
+        np.abs(loaded.rate(PROMPTS, RESPONSES, rules) - judge.rate(PROMPTS, RESPONSES, rules)).max()
+        < 1e-5
+    )
     half = LocalJudge.load(tmp_path, device="cpu", dtype="bfloat16")
     short = LocalJudge.load(tmp_path, device="cpu", max_tokens=500)
     moved = tmp_path.with_name("moved")
@@ -432,10 +517,17 @@ def test_identity_follows_weights_template_precision_and_limit(judge, tokenizer,
 
 
 def test_scores_of_pairs_and_what_shuffled_rules_and_swapped_responses_change(judge, rules):
-    pairs = rk.pairs.check_pairs(pl.DataFrame({
-        "pair_id": ["p", "q"], "prompt": ["How?", "How?"], "preference": [1, -1],
-        "response_a": ["Like this.", "Not at all."], "response_b": ["Not at all.", "Ask a friend."],
-    }))  # fmt: skip
+    pairs = rk.pairs.check_pairs(
+        pl.DataFrame(
+            {
+                "pair_id": ["p", "q"],
+                "prompt": ["How?", "How?"],
+                "preference": [1, -1],
+                "response_a": ["Like this.", "Not at all."],
+                "response_b": ["Not at all.", "Ask a friend."],
+            }
+        )
+    )
     scores = judge.score(pairs, rules)
     p = judge.rate(["How?"] * 3, ["Like this.", "Not at all.", "Ask a friend."], rules)
     assert scores.a[0] == pytest.approx(p[0, :, 2] - p[0, :, 0], abs=1e-5)

@@ -74,8 +74,20 @@ def test_calibration_repairs_probabilities_that_are_too_sharp():
 @pytest.mark.parametrize("design", sorted(designs.DESIGNS))
 def test_every_design_learns_a_planted_rule_and_repeats_with_its_seed(design):
     """Responses that thank satisfy the rule of thanking; unseen topics are judged right."""
-    topics = ["the train", "a garden", "my printer", "this recipe", "the loan", "a cat", "the roof",
-              "a bus", "an exam", "the piano", "a visa", "the oven"]  # fmt: skip
+    topics = [
+        "the train",
+        "a garden",
+        "my printer",
+        "this recipe",
+        "the loan",
+        "a cat",
+        "the roof",
+        "a bus",
+        "an exam",
+        "the piano",
+        "a visa",
+        "the oven",
+    ]
     rules = ["The response thanks the user.", "The response insults the user."]
     responses = [f"Thank you for asking about {t}, I am glad to help." for t in topics]
     responses += [f"You fool, stop bothering me about {t}." for t in topics]
@@ -93,10 +105,14 @@ def test_every_design_learns_a_planted_rule_and_repeats_with_its_seed(design):
 
 def test_distilled_judge_learns_a_teachers_discrepancies_whichever_side_comes_first():
     topics = [f"topic {i}" for i in range(16)]
-    pairs = pl.DataFrame({
-        "pair_id": topics, "prompt": topics,
-        "response_a": [f"Thank you for asking about {t}, I am glad to help." for t in topics],
-        "response_b": [f"You fool, stop bothering me about {t}." for t in topics]})  # fmt: skip
+    pairs = pl.DataFrame(
+        {
+            "pair_id": topics,
+            "prompt": topics,
+            "response_a": [f"Thank you for asking about {t}, I am glad to help." for t in topics],
+            "response_b": [f"You fool, stop bothering me about {t}." for t in topics],
+        }
+    )
     rules = rk.RuleSet.from_texts(["The response is kind to the user."])
     teacher = rk.Scores(np.ones((16, 1)), -np.ones((16, 1)))
     judge = EncoderJudge.distil(pairs[:12], rules, teacher.rows(np.arange(16) < 12))
@@ -165,11 +181,37 @@ def test_adapter_beats_random_on_unseen_prompts_ignores_sides_and_survives_the_d
 
 def test_frozen_reward_model_learns_a_planted_reward():
     """Polite answers are preferred; unseen topics are judged right."""
-    topics = [f"the {t}" for t in ("train", "garden", "printer", "recipe", "loan", "cat", "roof", "bus",
-                                   "exam", "piano", "visa", "oven", "river", "novel", "salad", "bike")]  # fmt: skip
-    rows = [{"pair_id": t, "prompt": t, "preference": 1,
-             "response_a": f"Thank you for asking kindly about {t}, I am glad to help you.",
-             "response_b": f"Stop bothering me with {t}, you fool."} for t in topics]  # fmt: skip
+    topics = [
+        f"the {t}"
+        for t in (
+            "train",
+            "garden",
+            "printer",
+            "recipe",
+            "loan",
+            "cat",
+            "roof",
+            "bus",
+            "exam",
+            "piano",
+            "visa",
+            "oven",
+            "river",
+            "novel",
+            "salad",
+            "bike",
+        )
+    ]
+    rows = [
+        {
+            "pair_id": t,
+            "prompt": t,
+            "preference": 1,
+            "response_a": f"Thank you for asking kindly about {t}, I am glad to help you.",
+            "response_b": f"Stop bothering me with {t}, you fool.",
+        }
+        for t in topics
+    ]
     pairs = pl.DataFrame(rows)
     model = rk.training.train_reward_model(pairs[:10], np.ones(10))
     assert (model.margin(pairs[10:]) > 0).all()

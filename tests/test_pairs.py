@@ -39,10 +39,7 @@ ANSWERS = [[{"role": "assistant", "content": c}] for c in ("good", "bad")]
         {"prompt": "q", "chosen": ANSWERS[0], "rejected": ANSWERS[1]},
         {"prompt": "q", "chosen": CHAT + ANSWERS[0], "rejected": CHAT + ANSWERS[1]},
         {"chosen": CHAT + ANSWERS[0], "rejected": CHAT + ANSWERS[1]},
-        {
-            "chosen": "\n\nHuman: q\n\nAssistant: good",
-            "rejected": "\n\nHuman: q\n\nAssistant: bad",
-        },
+        {"chosen": "\n\nHuman: q\n\nAssistant: good", "rejected": "\n\nHuman: q\n\nAssistant: bad"},
     ],
 )
 def test_every_hugging_face_layout_gives_the_same_pair(tmp_path, row):
@@ -64,8 +61,10 @@ def test_ranked_responses_become_all_pairs(tmp_path):
     row = {"prompt_id": "p", "prompt": "q", "responses": responses, "ranking": ["b", "a", "c"]}
     found = rk.load_pairs(write(tmp_path / "p.jsonl", row))
     assert dict(zip(found["pair_id"], found["preference"], strict=True)) == {
-        "p:a-b": -1, "p:a-c": 1, "p:b-c": 1,
-    }  # fmt: skip
+        "p:a-b": -1,
+        "p:a-c": 1,
+        "p:b-c": 1,
+    }
 
 
 @pytest.mark.parametrize(
@@ -103,8 +102,11 @@ def test_duplicate_ids_and_unknown_endings_are_refused(tmp_path):
 
 
 def test_splits_and_folds_keep_prompts_together_and_do_not_move_when_data_grows():
-    rows = [{"pair_id": f"{i}-{j}", **GOOD, "prompt": f"Prompt {i}" + " " * j}
-            for i in range(300) for j in range(2)]  # fmt: skip
+    rows = [
+        {"pair_id": f"{i}-{j}", **GOOD, "prompt": f"Prompt {i}" + " " * j}
+        for i in range(300)
+        for j in range(2)
+    ]
     pairs = check_pairs(pl.DataFrame(rows))
     split = rk.split_pairs(pairs).with_columns(prompt_groups(pairs))
     assert split.group_by("group").agg(pl.col("split").n_unique())["split"].max() == 1

@@ -13,8 +13,15 @@ def test_the_notebook_runs_the_quick_benchmarks_and_names_what_is_not_measured(r
     folder = runs.run("performance", runs=tmp_path, say=lambda _: None)
     found = json.loads((folder / "metrics.json").read_text())["12_performance"]
     against = " ".join(row["against"] for row in found["ratios"])
-    for peer in ("numpy argpartition", "torch.topk", "loop over pairs", "mutual_info_score",
-                 "conversation_first", "TRL, dynamic padding", "TRL, padded to 1,024"):  # fmt: skip
+    for peer in (
+        "numpy argpartition",
+        "torch.topk",
+        "loop over pairs",
+        "mutual_info_score",
+        "conversation_first",
+        "TRL, dynamic padding",
+        "TRL, padded to 1,024",
+    ):
         assert peer in against
     assert all(row["times"] > 0 for row in found["ratios"])
     assert found["eight_billion"] == "not measured"

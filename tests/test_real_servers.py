@@ -108,8 +108,10 @@ def _agrees_with_transformers(url: str, model: Path, name: str, tolerance: float
         p = judge.rate(PROMPTS, RESPONSES, RULES)
     assert judge.method == "logprobs"
     expected, mass = directly(judge, model, judge.top_logprobs - 1)
-    print(f"largest difference of a probability {np.abs(p - expected).max():.1e}, of the mass "
-          f"{np.abs(judge.last.mass - mass).max():.1e}, n = {p[..., 0].size}")  # fmt: skip
+    print(
+        f"largest difference of a probability {np.abs(p - expected).max():.1e}, of the mass "
+        f"{np.abs(judge.last.mass - mass).max():.1e}, n = {p[..., 0].size}"
+    )
     np.testing.assert_allclose(p, expected, atol=tolerance)
     np.testing.assert_allclose(judge.last.mass, mass, atol=tolerance)
     assert np.ptp(expected[..., 2]) > 0.1  # the comparison has something to see

@@ -70,8 +70,20 @@ def test_a_notebook_runs_by_itself_under_papermill_and_shows_its_charts(tmp_path
 @pytest.mark.parametrize("name", ["04_rule_adapter", "05_reward_model"])
 def test_a_parameter_sends_a_notebook_to_the_engine(tmp_path, name):
     out, settings = tmp_path / "out.ipynb", {"overrides": {"max_steps": 2, "save_every": 1}}
-    command = ["-m", "papermill", str(runs.notebook_path(name)), str(out), "-p", "config",
-               "encoder-cpu", "-p", "artefacts", str(tmp_path), "-y", json.dumps(settings)]  # fmt: skip
+    command = [
+        "-m",
+        "papermill",
+        str(runs.notebook_path(name)),
+        str(out),
+        "-p",
+        "config",
+        "encoder-cpu",
+        "-p",
+        "artefacts",
+        str(tmp_path),
+        "-y",
+        json.dumps(settings),
+    ]
     subprocess.run([sys.executable, *command], check=True, cwd=tmp_path)
     (run,) = tmp_path.glob("engine-*")
     assert (run / "model" / "model.safetensors").stat().st_size > 1_000_000

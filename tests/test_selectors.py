@@ -412,9 +412,13 @@ def test_the_default_selector_keeps_to_its_aims_in_every_regime(n_reference):
     """Never 0.01 below {all, max_discrepancy, random}; within 0.03 of known log-odds at 100 labels."""
     methods = ("adaptive", "all", "max_discrepancy", "random")
     frame = board.board(
-        labelled=(0, 30, 100, 1000), ks=(5,), methods=methods, n_reference=n_reference,
-        n_test=5000, seeds=(0, 1),
-    )  # fmt: skip
+        labelled=(0, 30, 100, 1000),
+        ks=(5,),
+        methods=methods,
+        n_reference=n_reference,
+        n_test=5000,
+        seeds=(0, 1),
+    )
     gaps = board.adaptive_gaps(frame)
     assert gaps.height == 20
     assert (gaps["over_plain"] - gaps["over_plain_se"]).min() > -0.01

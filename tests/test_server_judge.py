@@ -116,10 +116,23 @@ def test_a_rating_does_not_depend_on_the_token_that_vllm_samples_into_the_last_p
 
 @pytest.mark.parametrize(
     ("token", "answer"),
-    [("Yes", 2), ("▁yes", 2), (" YES.", 2), ("No", 0), ('"no"', 0), ("Ir", 1), (" irre", 1),
-     ("irrelevant", 1), ("I", None), ("Not", None), ("yesterday", None), ("N", None), ("", None),
-     ("relevant", None)],
-)  # fmt: skip
+    [
+        ("Yes", 2),
+        ("▁yes", 2),
+        (" YES.", 2),
+        ("No", 0),
+        ('"no"', 0),
+        ("Ir", 1),
+        (" irre", 1),
+        ("irrelevant", 1),
+        ("I", None),
+        ("Not", None),
+        ("yesterday", None),
+        ("N", None),
+        ("", None),
+        ("relevant", None),
+    ],
+)
 def test_a_token_counts_for_an_answer_only_if_it_spells_it(token, answer):
     mass = answer_mass([(token, math.log(0.25))])
     expected = np.zeros(3)
@@ -130,8 +143,10 @@ def test_a_token_counts_for_an_answer_only_if_it_spells_it(token, answer):
 
 def test_votes_count_the_first_word():
     assert vote_counts([" Yes.", "**No**, it", "irrelevant", "I think yes", "", "no"]).tolist() == [
-        2, 1, 1,
-    ]  # fmt: skip
+        2,
+        1,
+        1,
+    ]
 
 
 def test_a_server_without_logprobs_gets_votes_once_announced():
@@ -197,12 +212,18 @@ def test_a_passing_fault_is_retried_and_changes_no_number(fault):
 
 @pytest.mark.parametrize(
     ("fault", "reason", "attempts"),
-    [("rate_limited", "HTTP 429: .*slow down", 2), ("broken", "HTTP 500: .*out of order", 2),
-     ("cut", "connection failed or lost", 2), ("malformed", "malformed reply", 2),
-     ("page", "malformed reply", 2), ("no_choices", "malformed reply", 2),
-     ("no_logprobs", "no log-probabilities", 1), ("bad_request", "HTTP 400: .*too long", 1),
-     ("chatter", "no answer among the likeliest tokens .*Certainly", 1)],
-)  # fmt: skip
+    [
+        ("rate_limited", "HTTP 429: .*slow down", 2),
+        ("broken", "HTTP 500: .*out of order", 2),
+        ("cut", "connection failed or lost", 2),
+        ("malformed", "malformed reply", 2),
+        ("page", "malformed reply", 2),
+        ("no_choices", "malformed reply", 2),
+        ("no_logprobs", "no log-probabilities", 1),
+        ("bad_request", "HTTP 400: .*too long", 1),
+        ("chatter", "no answer among the likeliest tokens .*Certainly", 1),
+    ],
+)
 def test_a_lasting_fault_of_one_cell_leaves_nan_and_a_reason_there_alone(fault, reason, attempts):
     def hit(number: int, body: dict) -> str | None:
         return fault if f"Rule:\n{RULES.texts[2]}" in body["messages"][0]["content"] else None
@@ -638,9 +659,14 @@ def test_a_notebook_that_rates_and_fails_holds_no_key(tmp_path, monkeypatch):
             f"judge = ServerJudge('m', {server.url!r}, key_from='JUDGE_KEY', method='logprobs')\n"
             "rules = RuleSet.from_texts(['It greets.', 'It is polite.'])\njudge"
         )
-        cells = [setup, "judge.rate(['Hello', 'Hi'], ['Hi', 'Hello'], rules)", "judge.ledger",
-                 "judge.rate(['Hello'], ['Hi'], rules)", "judge.last, vars(judge)",
-                 "%xmode Verbose\nServerJudge('m', judge.base_url, key_from='JUDGE_KEY').identity"]  # fmt: skip
+        cells = [
+            setup,
+            "judge.rate(['Hello', 'Hi'], ['Hi', 'Hello'], rules)",
+            "judge.ledger",
+            "judge.rate(['Hello'], ['Hi'], rules)",
+            "judge.last, vars(judge)",
+            "%xmode Verbose\nServerJudge('m', judge.base_url, key_from='JUDGE_KEY').identity",
+        ]
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
         NotebookClient(notebook, timeout=120, kernel_name="python3", allow_errors=True).execute()
     text = nbformat.writes(notebook)
@@ -671,12 +697,17 @@ def test_a_redirect_takes_no_key_elsewhere(monkeypatch):
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"key_from": KEY}, "key_from: allowed"), ({"base_url": f"http://u:{KEY}@h/v1"}, "base_url"),
-     ({"base_url": f"http://h/v1?key={KEY}"}, "base_url"), ({"base_url": "h:8000"}, "base_url"),
-     ({"method": "guess"}, "method 'guess'; allowed: auto, logprobs, votes"),
-     ({"template": "nice"}, "template"), ({"votes": 0}, "votes: 0"),
-     ({"top_logprobs": 2.5}, "top_logprobs: 2.5")],
-)  # fmt: skip
+    [
+        ({"key_from": KEY}, "key_from: allowed"),
+        ({"base_url": f"http://u:{KEY}@h/v1"}, "base_url"),
+        ({"base_url": f"http://h/v1?key={KEY}"}, "base_url"),
+        ({"base_url": "h:8000"}, "base_url"),
+        ({"method": "guess"}, "method 'guess'; allowed: auto, logprobs, votes"),
+        ({"template": "nice"}, "template"),
+        ({"votes": 0}, "votes: 0"),
+        ({"top_logprobs": 2.5}, "top_logprobs: 2.5"),
+    ],
+)
 def test_a_wrong_setting_is_named_and_a_key_in_the_wrong_place_not_shown(options, message):
     with pytest.raises(ValueError, match=message) as error:
         ServerJudge(**{"model": "m", "base_url": "http://127.0.0.1:1/v1"} | options)
@@ -695,19 +726,30 @@ def test_a_key_over_an_open_line_is_warned_of(monkeypatch):
 def test_identity_depends_on_what_ratings_depend_on_and_not_on_the_host():
     base = {"model": "m", "base_url": "http://a/v1", "method": "votes"}
     same = [{}, {"base_url": "https://b:9/v1"}, {"limits": Limits(concurrency=2)}]
-    other = [{"model": "n"}, {"method": "logprobs"}, {"votes": 9}, {"revision": "2"}, {"seed": 1},
-             {"template": "rule_first"}, {"extra_body": {"top_k": 5}}]  # fmt: skip
+    other = [
+        {"model": "n"},
+        {"method": "logprobs"},
+        {"votes": 9},
+        {"revision": "2"},
+        {"seed": 1},
+        {"template": "rule_first"},
+        {"extra_body": {"top_k": 5}},
+    ]
     assert len({ServerJudge(**base | o).identity for o in same}) == 1
     assert len({ServerJudge(**base | o).identity for o in [{}, *other]}) == 1 + len(other)
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
-    [(lambda: Limits(concurrency=0), "concurrency: 0"), (lambda: Limits(timeout=0), "timeout: 0"),
-     (lambda: Limits(tokens_per_minute=math.nan), "tokens_per_minute"),
-     (lambda: Prices(budget=1.0), "needs the prices"), (lambda: Prices(prompt=-1), "price prompt"),
-     (lambda: Prices(prompt=1, budget=math.nan), "budget")],
-)  # fmt: skip
+    [
+        (lambda: Limits(concurrency=0), "concurrency: 0"),
+        (lambda: Limits(timeout=0), "timeout: 0"),
+        (lambda: Limits(tokens_per_minute=math.nan), "tokens_per_minute"),
+        (lambda: Prices(budget=1.0), "needs the prices"),
+        (lambda: Prices(prompt=-1), "price prompt"),
+        (lambda: Prices(prompt=1, budget=math.nan), "budget"),
+    ],
+)
 def test_limits_and_prices_out_of_range_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
@@ -724,13 +766,15 @@ def test_arguments_that_do_not_fit_are_refused_before_anything_is_sent():
 
 
 def _pairs() -> pl.DataFrame:
-    return pl.DataFrame({
-        "pair_id": ["1", "2"],
-        "prompt": ["Hello", "Hello"],
-        "response_a": ["Good morning!", "Mix flour and water."],
-        "response_b": ["Mix flour and water.", "Go away."],
-        "preference": [1, None],
-    })  # fmt: skip
+    return pl.DataFrame(
+        {
+            "pair_id": ["1", "2"],
+            "prompt": ["Hello", "Hello"],
+            "response_a": ["Good morning!", "Mix flour and water."],
+            "response_b": ["Mix flour and water.", "Go away."],
+            "preference": [1, None],
+        }
+    )
 
 
 def test_pairs_are_scored_and_a_response_of_several_pairs_is_asked_about_once():
@@ -781,8 +825,11 @@ def test_order_effects_of_a_server_are_measured_in_other_words_too():
 
 
 def test_a_dialogue_is_a_prompt_too():
-    turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes?"},
-             {"role": "user", "content": "Bread?"}]  # fmt: skip
+    turns = [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Yes?"},
+        {"role": "user", "content": "Bread?"},
+    ]
     pairs = _pairs().with_columns(prompt=pl.Series([turns, turns]))
     with serve(Server(steady)) as server:
         judge_of(server).score(pairs, RULES)

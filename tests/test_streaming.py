@@ -39,10 +39,11 @@ def test_blocks_of_a_file_are_its_rows_in_order(tmp_path, rows, relevance):
 
 def _joined(blocks: list[rk.Scores]) -> rk.Scores:
     arrays = [
-        None if blocks[0].relevance is None and name == "relevance"
+        None
+        if blocks[0].relevance is None and name == "relevance"
         else np.concatenate([getattr(b, name) for b in blocks])
         for name in ("a", "b", "relevance")
-    ]  # fmt: skip
+    ]
     return rk.Scores(*arrays)
 
 

@@ -42,10 +42,31 @@ CHAT = (
     "{{ bos_token }}{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}"
     "{{ eos_token }}{% endfor %}"
 )
-WORDS = ["the", "a", "kind", "rude", "answer", "helps", "hurts", "people", "with", "care", "and", "no",
-         "thanks", "please", "never", "always"]  # fmt: skip
-SIZES = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
-         "num_attention_heads": 4, "max_position_embeddings": 256}  # fmt: skip
+WORDS = [
+    "the",
+    "a",
+    "kind",
+    "rude",
+    "answer",
+    "helps",
+    "hurts",
+    "people",
+    "with",
+    "care",
+    "and",
+    "no",
+    "thanks",
+    "please",
+    "never",
+    "always",
+]
+SIZES = {
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 256,
+}
 CONFIGS = {
     "llama": (LlamaConfig, {"num_key_value_heads": 2}),
     "qwen2": (Qwen2Config, {"num_key_value_heads": 2}),
@@ -94,10 +115,13 @@ def make_model(folder, kind="llama", pad="<pad>", seed=0, **settings):
     config_class, own = CONFIGS[kind]
     torch.manual_seed(seed)
     config = config_class(
-        **(SIZES | own | settings), vocab_size=len(tokenizer), num_labels=1,
-        pad_token_id=tokenizer.pad_token_id, bos_token_id=tokenizer.bos_token_id,
+        **(SIZES | own | settings),
+        vocab_size=len(tokenizer),
+        num_labels=1,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
-    )  # fmt: skip
+    )
     model = AutoModelForSequenceClassification.from_config(config)
     for name, weight in model.named_parameters():  # of a trained model's size: rewards differ
         if weight.ndim > 1 and "score" not in name:
@@ -113,15 +137,29 @@ def some_pairs(n, seed=0, longest=9) -> pl.DataFrame:
     def text():
         return " ".join(rng.choice(WORDS, rng.integers(1, longest)))
 
-    rows = [{"pair_id": f"p{i}", "prompt": text(), "response_a": f"{text()} yes",
-             "response_b": f"{text()} no", "preference": 1} for i in range(n)]  # fmt: skip
+    rows = [
+        {
+            "pair_id": f"p{i}",
+            "prompt": text(),
+            "response_a": f"{text()} yes",
+            "response_b": f"{text()} no",
+            "preference": 1,
+        }
+        for i in range(n)
+    ]
     return pl.DataFrame(rows)
 
 
 def settings(folder, **fields) -> TrainingConfig:
     """Small and quick; what a test is about it sets itself."""
-    small = {"model": str(folder), "max_tokens": 64, "token_budget": 256, "pairs_per_step": 4,
-             "learning_rate": 1e-3, "evaluation_share": 0.0}  # fmt: skip
+    small = {
+        "model": str(folder),
+        "max_tokens": 64,
+        "token_budget": 256,
+        "pairs_per_step": 4,
+        "learning_rate": 1e-3,
+        "evaluation_share": 0.0,
+    }
     return TrainingConfig(**(small | fields))
 
 
@@ -193,9 +231,15 @@ def test_a_yaml_file_starts_from_its_preset_and_an_unknown_key_is_an_error(tmp_p
 
 @pytest.mark.parametrize(
     ("kind", "pad"),
-    [*((kind, "<pad>") for kind in CONFIGS), ("llama", "</s>"), ("qwen2", "</s>"), ("bert", "</s>"),
-     ("llama", None), ("qwen3", None)],
-)  # fmt: skip
+    [
+        *((kind, "<pad>") for kind in CONFIGS),
+        ("llama", "</s>"),
+        ("qwen2", "</s>"),
+        ("bert", "</s>"),
+        ("llama", None),
+        ("qwen3", None),
+    ],
+)
 def test_packed_rewards_and_gradients_equal_those_of_a_padded_model(kind, pad, tmp_path):
     """Whatever the padding side, the padding token (its own, the end of text, none) and the batch."""
     folder = make_model(tmp_path / "model", kind, pad)
@@ -232,7 +276,9 @@ def test_packed_rewards_and_gradients_equal_those_of_a_padded_model(kind, pad, t
             torch.testing.assert_close(padded, rewards, atol=1e-5, rtol=0)
             for name, weight in plain.named_parameters():
                 expected = gradients.get(name, torch.zeros_like(weight))
-                torch.testing.assert_close(weight.grad, expected, atol=1e-5, rtol=0, msg=lambda m, n=name: f"{n}: {m}")  # fmt: skip
+                torch.testing.assert_close(
+                    weight.grad, expected, atol=1e-5, rtol=0, msg=lambda m, n=name: f"{n}: {m}"
+                )
 
 
 def test_the_saved_tokenizer_alone_gives_the_same_sequences(tmp_path):
@@ -244,8 +290,10 @@ def test_the_saved_tokenizer_alone_gives_the_same_sequences(tmp_path):
     theirs = AutoTokenizer.from_pretrained(tmp_path / "plain")
     assert theirs.pad_token_id != theirs.eos_token_id
     for row, pair in enumerate(pairs.iter_rows(named=True)):
-        chat = [{"role": "user", "content": pair["prompt"]},
-                {"role": "assistant", "content": pair["response_b"]}]  # fmt: skip
+        chat = [
+            {"role": "user", "content": pair["prompt"]},
+            {"role": "assistant", "content": pair["response_b"]},
+        ]
         found = theirs.apply_chat_template(chat, tokenize=True, return_dict=True)["input_ids"]
         assert found == examples.sequences[row][1].tolist()
     text = (tmp_path / "plain" / "config.json").read_text()
@@ -257,8 +305,10 @@ def test_packing_shows_real_tensors_and_uses_every_example_once():
     ids = [np.array(x, dtype=np.int32) for x in ([1, 2, 3], [4, 5], [6], [7, 8])]
     examples = batches.Examples(
         [(ids[0], ids[1]), (ids[2], ids[3])],
-        np.array([1, 0], np.float32), np.zeros(2, np.float32), ["p", "q"],
-    )  # fmt: skip
+        np.array([1, 0], np.float32),
+        np.zeros(2, np.float32),
+        ["p", "q"],
+    )
     part = batches.Pass(np.array([0, 1]), np.full(2, 0.5))
     batch = batches.pack(examples, part)
     assert batch["input_ids"].tolist() == [[1, 2, 3, 4, 5, 6, 7, 8]]
@@ -288,7 +338,10 @@ def test_steps_are_random_repeatable_within_budget_and_full(processes):
             assert total == pytest.approx(1.0)
         assert sorted(seen) == list(range(997))
         epochs.append(seen)
-        means = [tokens[np.concatenate([p.rows for parts in step for p in parts])].mean() for step in steps[:-1]]  # fmt: skip
+        means = [
+            tokens[np.concatenate([p.rows for parts in step for p in parts])].mean()
+            for step in steps[:-1]
+        ]
         assert np.std(means) < 2.5 * tokens.std() / 8  # lengths are not sorted over the steps
         filled = [tokens[p.rows].sum() for step in steps[:-1] for parts in step for p in parts]
         assert np.mean(filled) > 0.8 * 1024
@@ -313,8 +366,11 @@ def test_pairs_that_cannot_teach_are_left_out_and_counted(tmp_path):
     assert cut.sequences[0][0][0] == tokenizer.bos_token_id
     dropped = batches.preference_examples(pairs, target, tokenizer, max_tokens=48, too_long="drop")
     assert dropped.left_out == {"too long": 1, "equal once cut": 1, "no target": 1}
-    for bad, message in ((np.full(6, 0.7), "objective 'soft'"), (np.full(6, np.nan), "no pair is left"),
-                         (np.ones(5), "target has shape")):  # fmt: skip
+    for bad, message in (
+        (np.full(6, 0.7), "objective 'soft'"),
+        (np.full(6, np.nan), "no pair is left"),
+        (np.ones(5), "target has shape"),
+    ):
         with pytest.raises(ValueError, match=message):
             batches.preference_examples(pairs, bad, tokenizer, max_tokens=48)
     tokenizer.pad_token = "</s>"
@@ -332,10 +388,14 @@ def test_objectives_equal_their_formulas():
     chosen, rejected = torch.where(hard > 0, a, b), torch.where(hard > 0, b, a)
     cases = (
         ({}, hard, -log_sigmoid(chosen - rejected)),
-        ({"objective": "margin", "margin_scale": 0.5}, hard, -log_sigmoid(chosen - rejected - 0.5 * evidence)),
+        (
+            {"objective": "margin", "margin_scale": 0.5},
+            hard,
+            -log_sigmoid(chosen - rejected - 0.5 * evidence),
+        ),
         ({"objective": "soft"}, soft, -soft * log_sigmoid(a - b) - (1 - soft) * log_sigmoid(b - a)),
         ({"center": 0.1}, hard, -log_sigmoid(chosen - rejected) + 0.1 * (a + b) ** 2),
-    )  # fmt: skip
+    )
     for fields, target, expected in cases:
         found = objectives.losses(
             logits,
@@ -380,13 +440,18 @@ def forget_after(folder, step: int) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "fields"),
-    [("llama", {}), ("bert", {"dropout": True}), ("llama", {"precision": "bf16-stochastic"}),
-     ("llama", {"optimizer_states": "bf16", "schedule": "linear"})],
-)  # fmt: skip
+    [
+        ("llama", {}),
+        ("bert", {"dropout": True}),
+        ("llama", {"precision": "bf16-stochastic"}),
+        ("llama", {"optimizer_states": "bf16", "schedule": "linear"}),
+    ],
+)
 def test_a_resumed_run_ends_in_the_same_bits(kind, fields, tmp_path):
     """In the middle of the first epoch and of the second, and between; with dropout and rounding."""
-    config = settings(make_model(tmp_path / "base", kind), epochs=2, save_every=2, keep_checkpoints=9,
-                      **fields)  # fmt: skip
+    config = settings(
+        make_model(tmp_path / "base", kind), epochs=2, save_every=2, keep_checkpoints=9, **fields
+    )
     pairs = some_pairs(16)  # 4 steps an epoch
     whole = train(config, pairs, output=tmp_path / "whole")
     rows = [json.loads(line) for line in (tmp_path / "whole" / "metrics.jsonl").open()]
@@ -420,8 +485,12 @@ def test_a_run_does_not_go_on_from_another_ones_checkpoint(tmp_path):
 def test_training_does_not_depend_on_the_token_budget_or_on_recomputation(tmp_path):
     folder = make_model(tmp_path / "base")
     models_ = {}
-    for name, fields in {"wide": {"token_budget": 2000}, "narrow": {"token_budget": 128},
-                         "again": {"checkpointed_layers": "all"}, "half": {"checkpointed_layers": 1}}.items():  # fmt: skip
+    for name, fields in {
+        "wide": {"token_budget": 2000},
+        "narrow": {"token_budget": 128},
+        "again": {"checkpointed_layers": "all"},
+        "half": {"checkpointed_layers": 1},
+    }.items():
         done = train(
             settings(folder, max_steps=4, **fields), some_pairs(16), output=tmp_path / name
         )
@@ -457,8 +526,10 @@ def test_sigterm_saves_exits_and_the_run_goes_on_to_the_same_bits(
     long = ("-p", "max_steps", "300", "-p", "save_every", "0")
     process = subprocess.Popen(
         [sys.executable, "-c", code, *command(command_line_run, tmp_path / "run", *long)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     metrics = tmp_path / "run" / "metrics.jsonl"
     try:
         wait_for(lambda: metrics.exists() and metrics.read_text().count("\n") >= 3, process)
@@ -527,7 +598,11 @@ def test_a_later_signal_does_not_wait_for_the_step(monkeypatch):
 
 def test_a_run_leaves_a_checkpoint_every_tenth_and_at_its_end(tmp_path):
     folder = make_model(tmp_path / "base")
-    for save_every, expected in ((None, {2, 4, 6, 8, 10, 12, 14, 16, 18, 20}), (0, {20}), (15, {15, 20})):  # fmt: skip
+    for save_every, expected in (
+        (None, {2, 4, 6, 8, 10, 12, 14, 16, 18, 20}),
+        (0, {20}),
+        (15, {15, 20}),
+    ):
         config = settings(folder, epochs=5, save_every=save_every, keep_checkpoints=99)
         train(config, some_pairs(16), output=tmp_path / str(save_every))
         found = (tmp_path / str(save_every) / "checkpoints").iterdir()
@@ -577,7 +652,9 @@ def test_a_full_disk_at_the_very_end_leaves_the_checkpoint_to_go_on_from(tmp_pat
             return former(*given)
 
     monkeypatch.setattr(models, "save_plain", save_plain)
-    with pytest.raises(OSError, match=r"the final model could not be written .* checkpoint of step 3"):  # fmt: skip
+    with pytest.raises(
+        OSError, match=r"the final model could not be written .* checkpoint of step 3"
+    ):
         train(config, some_pairs(8), output=tmp_path / "run")
     assert not {".model", "model", "result.json"} & {p.name for p in (tmp_path / "run").iterdir()}
     assert (tmp_path / "run" / "checkpoints" / "checkpoint-3").is_dir()
@@ -628,7 +705,9 @@ def test_a_loss_or_gradient_that_is_not_finite_stops_with_the_pairs_named(tmp_pa
         model.get_input_embeddings().weight[word] = torch.nan
     before = {n: p.clone() for n, p in model.named_parameters()}
     trainer = PackedTrainer(config, model, tokenizer, examples, None, tmp_path / "run")
-    with pytest.raises(FloatingPointError, match=r"loss of step \d+ is not finite; pairs: p7\. ") as told:  # fmt: skip
+    with pytest.raises(
+        FloatingPointError, match=r"loss of step \d+ is not finite; pairs: p7\. "
+    ) as told:
         trainer.train()
     step = trainer.state.global_step  # of the last good one
     assert step > 0
@@ -644,7 +723,9 @@ def test_a_loss_or_gradient_that_is_not_finite_stops_with_the_pairs_named(tmp_pa
     before = {n: p.clone() for n, p in model.named_parameters()}
     model.score.weight.register_hook(lambda g: g * torch.inf)
     trainer = PackedTrainer(config, model, tokenizer, examples, None, tmp_path / "other")
-    with pytest.raises(FloatingPointError, match=r"gradient of step 1 is not finite.* no checkpoint yet"):  # fmt: skip
+    with pytest.raises(
+        FloatingPointError, match=r"gradient of step 1 is not finite.* no checkpoint yet"
+    ):
         trainer.train()
     assert all(torch.equal(p, before[n]) for n, p in model.named_parameters())
 
@@ -682,10 +763,14 @@ def test_the_card_names_the_real_encoder_by_its_digest(tmp_path):
     assert f"all-MiniLM-L6-v2, sha256 {SHA256}" in card
 
 
-@pytest.mark.parametrize(("precision", "dtype"), [("float32", "float32"), ("bf16-stochastic", "bfloat16")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("precision", "dtype"), [("float32", "float32"), ("bf16-stochastic", "bfloat16")]
+)
 def test_the_example_of_the_card_gives_the_rewards_that_the_kit_gives(precision, dtype, tmp_path):
     """In bfloat16 to 1 % of a reward and 0.02, as the card says; in float32 to 1e-5."""
-    config = settings(make_model(tmp_path / "base"), precision=precision, epochs=4, learning_rate=5e-3)  # fmt: skip
+    config = settings(
+        make_model(tmp_path / "base"), precision=precision, epochs=4, learning_rate=5e-3
+    )
     pairs = some_pairs(24)
     done = train(config, pairs, output=tmp_path / "run")
     card = (done.model_folder / "README.md").read_text()
@@ -698,7 +783,9 @@ def test_the_example_of_the_card_gives_the_rewards_that_the_kit_gives(precision,
             exec(code, given)
             found[row, side] = given["logits"].item()
     allowed = 1e-5 if dtype == "float32" else 0.01 * np.abs(kit) + 0.02
-    print(f"{dtype}: largest difference {np.abs(found - kit).max():.1e}, rewards to {np.abs(kit).max():.1f}")  # fmt: skip
+    print(
+        f"{dtype}: largest difference {np.abs(found - kit).max():.1e}, rewards to {np.abs(kit).max():.1f}"
+    )
     assert (np.abs(found - kit) <= allowed).all()
     assert kit.std() > 0.2
 
@@ -710,7 +797,9 @@ def test_an_adapters_intervals_are_over_prompts():
     scores = rng.random((120, 12)) + 0.3 * target
     groups = [f"prompt {i // 2}" for i in range(120)]
     found = adapter_intervals(scores, target, 3, groups)
-    again = adapter_intervals(*(np.repeat(x, 4, axis=0) for x in (scores, target)), 3, list(np.repeat(groups, 4)))  # fmt: skip
+    again = adapter_intervals(
+        *(np.repeat(x, 4, axis=0) for x in (scores, target)), 3, list(np.repeat(groups, 4))
+    )
     for name, interval in found.items():
         assert again[name] == pytest.approx(interval)
     measures = adapter_metrics(scores, target, 3)
@@ -719,7 +808,9 @@ def test_an_adapters_intervals_are_over_prompts():
     named = np.argsort(np.argsort(-scores, axis=1), axis=1) < 3
     recall = (named & target).sum(1) / 3
     assert found["recall_at_k"] == pytest.approx(cluster_interval(recall, groups), abs=0.01)
-    alone = adapter_intervals(*(np.repeat(x, 4, axis=0) for x in (scores, target)), 3, [str(i) for i in range(480)])  # fmt: skip
+    alone = adapter_intervals(
+        *(np.repeat(x, 4, axis=0) for x in (scores, target)), 3, [str(i) for i in range(480)]
+    )
     for name, (low, high) in alone.items():
         assert high - low < 0.7 * (found[name][1] - found[name][0])
 
@@ -732,8 +823,13 @@ def test_margin_and_centring_run_from_files_with_a_column_of_evidence(fields, tm
     for name, frame in frames.items():
         frames[name] = frame.with_columns(evidence=rng.random(len(frame)))
         frames[name].write_parquet(tmp_path / f"{name}.parquet")
-    config = settings(folder, train=str(tmp_path / "train.parquet"), epochs=6,
-                      evaluation=str(tmp_path / "held.parquet"), **fields)  # fmt: skip
+    config = settings(
+        folder,
+        train=str(tmp_path / "train.parquet"),
+        epochs=6,
+        evaluation=str(tmp_path / "held.parquet"),
+        **fields,
+    )
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json")))
     run = ["train", "reward", "--config", str(tmp_path / "run.yaml"), "--output"]
     assert main([*run, str(tmp_path / "run")]) == 0, capsys.readouterr().err
@@ -782,8 +878,14 @@ def test_planned_activations_are_those_that_autograd_keeps(checkpointed, tmp_pat
 
 
 def test_a_plan_counts_the_8b_model_and_refuses_what_cannot_fit(tmp_path):
-    eight = {"vocab_size": 128_256, "hidden_size": 4096, "intermediate_size": 14_336,
-             "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8}  # fmt: skip
+    eight = {
+        "vocab_size": 128_256,
+        "hidden_size": 4096,
+        "intermediate_size": 14_336,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+    }
     LlamaConfig(**eight).save_pretrained(tmp_path)
     config = load_config("h200-8b", model=str(tmp_path), device_memory_gb=141)
     found = plan(config, np.full(640, 500))
@@ -819,14 +921,25 @@ def test_a_plan_of_the_8b_model_is_what_one_counts_by_hand(tmp_path):
     assert (total, linear) == (7_504_928_768, 6_979_321_856)
     matrices = 16 * layers * (2 * (hidden + hidden) + 2 * (hidden + keys) + 3 * (hidden + inner))
     assert matrices == 41_943_040
-    eight = {"vocab_size": vocabulary, "hidden_size": hidden, "intermediate_size": inner,
-             "num_hidden_layers": layers, "num_attention_heads": 32, "num_key_value_heads": 8}  # fmt: skip
+    eight = {
+        "vocab_size": vocabulary,
+        "hidden_size": hidden,
+        "intermediate_size": inner,
+        "num_hidden_layers": layers,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+    }
     LlamaConfig(**eight).save_pretrained(tmp_path)
 
     def planned(processes=1, **fields):
         config = load_config("h200-8b", model=str(tmp_path), device_memory_gb=141, **fields)
         found = plan(config, processes=processes)
-        return found.parameters, found.weights_gb * 1e9, found.gradients_gb * 1e9, found.optimizer_gb * 1e9  # fmt: skip
+        return (
+            found.parameters,
+            found.weights_gb * 1e9,
+            found.gradients_gb * 1e9,
+            found.optimizer_gb * 1e9,
+        )
 
     def close(*bytes_):
         return (total, *(pytest.approx(x, rel=1e-9) for x in bytes_))
@@ -835,7 +948,9 @@ def test_a_plan_of_the_8b_model_is_what_one_counts_by_hand(tmp_path):
     block = (total - embedding) / layers
     assert planned() == close(2 * total, 2 * total, 4 * total)
     # float32 weights, and a bfloat16 copy of all that is multiplied
-    assert planned(precision="bf16") == close(4 * total + 2 * (total - embedding), 4 * total, 4 * total)  # fmt: skip
+    assert planned(precision="bf16") == close(
+        4 * total + 2 * (total - embedding), 4 * total, 4 * total
+    )
     # each process a copy, and the gradients once more in the buckets that are exchanged
     assert planned(processes=8) == close(2 * total, 4 * total, 4 * total)
     assert planned(processes=8, fsdp=True) == close(
@@ -862,8 +977,15 @@ def test_the_loss_trajectory_is_that_of_trl(tmp_path):
 
     folder = make_model(tmp_path / "base")
     pairs = some_pairs(32)
-    config = settings(folder, epochs=2, pairs_per_step=8, center=0.01, schedule="linear", warmup=2,
-                      weight_decay=0.01)  # fmt: skip
+    config = settings(
+        folder,
+        epochs=2,
+        pairs_per_step=8,
+        center=0.01,
+        schedule="linear",
+        warmup=2,
+        weight_decay=0.01,
+    )
     target = (np.arange(32) % 3 > 0).astype(float)
     train(config, pairs, target, output=tmp_path / "ours")
     ours = [json.loads(line) for line in (tmp_path / "ours" / "metrics.jsonl").open()]
@@ -876,22 +998,38 @@ def test_the_loss_trajectory_is_that_of_trl(tmp_path):
     rows = []
     for row in order:
         pair = pairs.row(row, named=True)
-        chats = [[{"role": "user", "content": pair["prompt"]},
-                  {"role": "assistant", "content": pair[side]}] for side in ("response_a", "response_b")]  # fmt: skip
+        chats = [
+            [
+                {"role": "user", "content": pair["prompt"]},
+                {"role": "assistant", "content": pair[side]},
+            ]
+            for side in ("response_a", "response_b")
+        ]
         chosen, rejected = chats if target[row] == 1 else chats[::-1]
         rows.append({"chosen": chosen, "rejected": rejected})
     trainer = trl.RewardTrainer(
         AutoModelForSequenceClassification.from_pretrained(folder),
         trl.RewardConfig(
-            output_dir=str(tmp_path / "trl"), per_device_train_batch_size=8, num_train_epochs=1,
-            train_sampling_strategy="sequential", learning_rate=config.learning_rate, weight_decay=0.01,
-            lr_scheduler_type="linear", warmup_steps=2, center_rewards_coefficient=0.01, bf16=False,
-            gradient_checkpointing=False, logging_steps=1, use_cpu=True, report_to=[], save_strategy="no",
+            output_dir=str(tmp_path / "trl"),
+            per_device_train_batch_size=8,
+            num_train_epochs=1,
+            train_sampling_strategy="sequential",
+            learning_rate=config.learning_rate,
+            weight_decay=0.01,
+            lr_scheduler_type="linear",
+            warmup_steps=2,
+            center_rewards_coefficient=0.01,
+            bf16=False,
+            gradient_checkpointing=False,
+            logging_steps=1,
+            use_cpu=True,
+            report_to=[],
+            save_strategy="no",
             disable_tqdm=True,
         ),
         train_dataset=datasets.Dataset.from_list(rows),
         processing_class=AutoTokenizer.from_pretrained(folder),
-    )  # fmt: skip
+    )
     trainer.train()
     theirs = trainer.state.log_history
     for name in ("loss", "grad_norm", "margin", "learning_rate"):
@@ -913,16 +1051,31 @@ def test_a_planted_linear_reward_is_learned_to_within_its_bayes_accuracy(objecti
     margin = (worth[words[:, 0]] - worth[words[:, 1]]).sum(axis=1)
     p = 1 / (1 + np.exp(-margin))
     pairs = pl.DataFrame(
-        [{"pair_id": str(i), "prompt": "thanks", "preference": 1,
-          "response_a": " ".join(WORDS[j] for j in a), "response_b": " ".join(WORDS[j] for j in b)}
-         for i, (a, b) in enumerate(words)]
-    )  # fmt: skip
+        [
+            {
+                "pair_id": str(i),
+                "prompt": "thanks",
+                "preference": 1,
+                "response_a": " ".join(WORDS[j] for j in a),
+                "response_b": " ".join(WORDS[j] for j in b),
+            }
+            for i, (a, b) in enumerate(words)
+        ]
+    )
     target = p if objective == "soft" else (rng.random(len(p)) < p).astype(float)
     done = train(
-        settings(make_model(tmp_path / "base", num_hidden_layers=1), objective=objective, epochs=2,
-                 pairs_per_step=32, token_budget=2048, learning_rate=4e-3),
-        pairs[:n], target[:n], output=tmp_path / "run",
-    )  # fmt: skip
+        settings(
+            make_model(tmp_path / "base", num_hidden_layers=1),
+            objective=objective,
+            epochs=2,
+            pairs_per_step=32,
+            token_budget=2048,
+            learning_rate=4e-3,
+        ),
+        pairs[:n],
+        target[:n],
+        output=tmp_path / "run",
+    )
     found = done.margin(pairs[n:])
     truth = p[n:]
     accuracy = np.where(found > 0, truth, 1 - truth).mean()  # expected over the labels' draw
@@ -933,8 +1086,10 @@ def test_a_planted_linear_reward_is_learned_to_within_its_bayes_accuracy(objecti
     assert np.corrcoef(found, margin[n:])[0, 1] > 0.95
     plain = AutoModelForSequenceClassification.from_pretrained(done.model_folder)
     tokenizer = AutoTokenizer.from_pretrained(done.model_folder)
-    chats = [[{"role": "user", "content": "thanks"}, {"role": "assistant", "content": text}]
-             for text in pairs["response_a"][n:n + 20]]  # fmt: skip
+    chats = [
+        [{"role": "user", "content": "thanks"}, {"role": "assistant", "content": text}]
+        for text in pairs["response_a"][n : n + 20]
+    ]
     inputs = tokenizer.apply_chat_template(
         chats, padding=True, return_tensors="pt", return_dict=True
     )
@@ -961,8 +1116,11 @@ def test_rounding_at_random_is_right_on_average_and_keeps_what_bfloat16_can_hold
 def test_small_updates_arrive_with_random_rounding_and_are_lost_without():
     """Updates of 1e-4 on a weight of 1, where bfloat16 steps by 1/128."""
     ends = {}
-    for name, optimizer in {"exact": torch.optim.AdamW, "nearest": torch.optim.AdamW,
-                            "random": StochasticAdamW}.items():  # fmt: skip
+    for name, optimizer in {
+        "exact": torch.optim.AdamW,
+        "nearest": torch.optim.AdamW,
+        "random": StochasticAdamW,
+    }.items():
         torch.manual_seed(0)
         dtype = torch.float32 if name == "exact" else torch.bfloat16
         weight = torch.nn.Parameter(torch.ones(4096, dtype=dtype))
@@ -976,9 +1134,15 @@ def test_small_updates_arrive_with_random_rounding_and_are_lost_without():
     assert ends["random"] == pytest.approx(0.98, abs=1e-3)
 
 
-@pytest.mark.parametrize("fields", [{"precision": "bf16-stochastic", "optimizer_states": "bf16"},
-                                    {"precision": "bf16-stochastic"}, {"precision": "bf16"},
-                                    {"optimizer_states": "bf16"}])  # fmt: skip
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"precision": "bf16-stochastic", "optimizer_states": "bf16"},
+        {"precision": "bf16-stochastic"},
+        {"precision": "bf16"},
+        {"optimizer_states": "bf16"},
+    ],
+)
 def test_reduced_precision_learns_what_float32_learns(fields, tmp_path):
     folder = make_model(tmp_path / "base")
     pairs = some_pairs(48)
@@ -1041,8 +1205,14 @@ def test_lora_trains_little_resumes_and_leaves_a_plain_merged_model(tmp_path):
 def test_low_rank_matrices_have_the_type_of_the_weights_and_learn_in_bfloat16(quantize, tmp_path):
     folder = make_model(tmp_path / "base", hidden_size=64, intermediate_size=128)
     pairs = some_pairs(48)
-    common = {"epochs": 4, "pairs_per_step": 8, "token_budget": 1024, "learning_rate": 3e-3,
-              "lora": {"rank": 4, "quantize": quantize}, "checkpointed_layers": 1}  # fmt: skip
+    common = {
+        "epochs": 4,
+        "pairs_per_step": 8,
+        "token_budget": 1024,
+        "learning_rate": 3e-3,
+        "lora": {"rank": 4, "quantize": quantize},
+        "checkpointed_layers": 1,
+    }
     curves = []
     for precision, dtype in (("float32", torch.float32), ("bf16-stochastic", torch.bfloat16)):
         config = settings(folder, **common, precision=precision)
@@ -1050,7 +1220,11 @@ def test_low_rank_matrices_have_the_type_of_the_weights_and_learn_in_bfloat16(qu
         assert {p.dtype for p in model.parameters() if p.requires_grad} == {dtype}
         layers = model.base_model.model.model.layers
         assert [layer.gradient_checkpointing for layer in layers] == [True, False]
-        assert all(not p.requires_grad for n, p in model.named_parameters() if "lora" not in n and "score" not in n)  # fmt: skip
+        assert all(
+            not p.requires_grad
+            for n, p in model.named_parameters()
+            if "lora" not in n and "score" not in n
+        )
         train(config, pairs, output=tmp_path / precision)
         rows = [json.loads(line) for line in (tmp_path / precision / "metrics.jsonl").open()]
         curves.append([row["loss"] for row in rows if "loss" in row])
@@ -1063,9 +1237,14 @@ def test_a_model_trained_in_4_bits_is_saved_whole_with_its_matrices_merged(tmp_p
 
     folder = make_model(tmp_path / "base", hidden_size=64, intermediate_size=128)
     config = settings(
-        folder, lora={"rank": 4, "quantize": True}, precision="bf16-stochastic", epochs=4,
-        save_every=3, keep_checkpoints=9, learning_rate=1e-2,
-    )  # fmt: skip
+        folder,
+        lora={"rank": 4, "quantize": True},
+        precision="bf16-stochastic",
+        epochs=4,
+        save_every=3,
+        keep_checkpoints=9,
+        learning_rate=1e-2,
+    )
     pairs = some_pairs(16)
     model, _, _ = engine_parts(config, pairs)
     held = [m for m in model.modules() if isinstance(m, bitsandbytes.nn.Linear4bit)]
@@ -1110,9 +1289,14 @@ def test_a_package_that_is_missing_is_named_before_anything_is_read(tmp_path, mo
     import importlib.util
 
     former = importlib.util.find_spec
-    for fields, package in (({"lora": {"rank": 2}}, "peft"), ({"optimizer_states": "int8"}, "bitsandbytes"),
-                            ({"lora": {"quantize": True}}, "bitsandbytes")):  # fmt: skip
-        monkeypatch.setattr(importlib.util, "find_spec", lambda name, p=package: None if name == p else former(name))  # fmt: skip
+    for fields, package in (
+        ({"lora": {"rank": 2}}, "peft"),
+        ({"optimizer_states": "int8"}, "bitsandbytes"),
+        ({"lora": {"quantize": True}}, "bitsandbytes"),
+    ):
+        monkeypatch.setattr(
+            importlib.util, "find_spec", lambda name, p=package: None if name == p else former(name)
+        )
         with pytest.raises(ValueError, match=rf"needs the package {package}: .*rulekit\[gpu\]"):
             train(settings("no such model", **fields), some_pairs(4), output=tmp_path / "run")
     some_pairs(4).write_ndjson(tmp_path / "pairs.jsonl")
@@ -1132,18 +1316,37 @@ def test_the_engine_trains_an_adapter_that_names_planted_rules(tmp_path):
 
     rng = np.random.default_rng(0)
     named = np.sort(np.argsort(rng.random((400, 6)), axis=1)[:, :2], axis=1)  # two rules a pair
-    rows = [{"pair_id": str(i), "prompt": "people", "preference": 1, "response_a": WORDS[a],
-             "response_b": f"{WORDS[b]} no"} for i, (a, b) in enumerate(named)]  # fmt: skip
+    rows = [
+        {
+            "pair_id": str(i),
+            "prompt": "people",
+            "preference": 1,
+            "response_a": WORDS[a],
+            "response_b": f"{WORDS[b]} no",
+        }
+        for i, (a, b) in enumerate(named)
+    ]
     pairs, selection = pl.DataFrame(rows), Selection(named, "planted", 6)
     config = settings(
-        make_model(tmp_path / "base"), task="adapter", epochs=12, pairs_per_step=20, k=2,
-        token_budget=1024, learning_rate=4e-3, evaluation_share=0.0,
-    )  # fmt: skip
+        make_model(tmp_path / "base"),
+        task="adapter",
+        epochs=12,
+        pairs_per_step=20,
+        k=2,
+        token_budget=1024,
+        learning_rate=4e-3,
+        evaluation_share=0.0,
+    )
     ids = [f"rule-{j}" for j in range(6)]
     done = train(
-        config, pairs[:300], Selection(named[:300], "planted", 6), output=tmp_path / "run",
-        evaluation=pairs[300:], evaluation_target=Selection(named[300:], "planted", 6), rule_ids=ids,
-    )  # fmt: skip
+        config,
+        pairs[:300],
+        Selection(named[:300], "planted", 6),
+        output=tmp_path / "run",
+        evaluation=pairs[300:],
+        evaluation_target=Selection(named[300:], "planted", 6),
+        rule_ids=ids,
+    )
     assert done.metrics["micro_f1"] > 0.95
     swapped = pairs.rename({"response_a": "response_b", "response_b": "response_a"})
     assert done.probabilities(swapped[300:]) == pytest.approx(
@@ -1201,11 +1404,17 @@ def test_the_command_line_names_what_is_wrong_in_one_line(tmp_path, capsys):
     for options, message in (
         (["-p", "lora", "{rank: 1"], "-p lora: "),
         (["--config", str(tmp_path / "bad.yaml")], "bad.yaml: "),
-        (["-p", "model", str(tmp_path / "nowhere")], f"model '{tmp_path}/nowhere' is no folder; allowed: "),
+        (
+            ["-p", "model", str(tmp_path / "nowhere")],
+            f"model '{tmp_path}/nowhere' is no folder; allowed: ",
+        ),
         (["-p", "learning_rte", "1"], "unknown setting 'learning_rte'; allowed: 'learning_rate', "),
-        (["--provenance", str(tmp_path / "list.json")], "list.json holds list; allowed: a JSON object"),
+        (
+            ["--provenance", str(tmp_path / "list.json")],
+            "list.json holds list; allowed: a JSON object",
+        ),
         (["-p", "task", "adapter"], "-p task is 'adapter'"),
-    ):  # fmt: skip
+    ):
         assert main(["train", "reward", *base, *options]) == 2
         error = capsys.readouterr().err
         assert message in error
@@ -1215,7 +1424,9 @@ def test_the_command_line_names_what_is_wrong_in_one_line(tmp_path, capsys):
 
 def test_a_model_that_neither_the_disk_nor_the_hub_has_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(FileNotFoundError, match=r"model 'nobody/nothing' could not be read .*; allowed: 'minilm'"):  # fmt: skip
+    with pytest.raises(
+        FileNotFoundError, match=r"model 'nobody/nothing' could not be read .*; allowed: 'minilm'"
+    ):
         models.load_tokenizer(settings("nobody/nothing"))
     with pytest.raises(FileNotFoundError, match="model 'no such model' could not be read"):
         models.load_tokenizer(settings("no such model"))
@@ -1285,9 +1496,17 @@ def test_the_rule_text_adapter_names_rules_it_never_saw(tmp_path):
         "It asks a question about {}.",
     ]
     rules = rk.RuleSet.from_texts([form.format(topic) for topic in topics for form in forms])
-    rows = [{"pair_id": f"{t}{i}", "prompt": f"{opening} {t}?", "preference": 1,
-             "response_a": f"{t.capitalize()} are a fine subject, number {i}.", "response_b": f"I cannot talk about {t}."}
-            for t in topics for i, opening in enumerate(("What about", "Tell me more of", "Do you know"))]  # fmt: skip
+    rows = [
+        {
+            "pair_id": f"{t}{i}",
+            "prompt": f"{opening} {t}?",
+            "preference": 1,
+            "response_a": f"{t.capitalize()} are a fine subject, number {i}.",
+            "response_b": f"I cannot talk about {t}.",
+        }
+        for t in topics
+        for i, opening in enumerate(("What about", "Tell me more of", "Do you know"))
+    ]
     pairs = pl.DataFrame(rows)
     about = np.array(
         [[4 * topics.index(t) + f for f in range(4)] for t in topics for _ in range(3)]
@@ -1349,10 +1568,18 @@ def test_a_kernel_that_is_interrupted_and_killed_leaves_its_run_to_finish(tmp_pa
         frame = some_pairs(32, seed=seed).with_columns(evidence=pl.lit(0.5))
         frame.write_parquet(tmp_path / f"{name}.parquet")
     driver = subprocess.Popen(
-        [sys.executable, str(tmp_path / "driver.py"), str(tmp_path), str(make_model(tmp_path / "base"))],
-        start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        [
+            sys.executable,
+            str(tmp_path / "driver.py"),
+            str(tmp_path),
+            str(make_model(tmp_path / "base")),
+        ],
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    )
     run = tmp_path / "run"
     line = driver.stdout.readline()
     assert line, driver.communicate()[1]
@@ -1448,11 +1675,23 @@ def test_two_processes_give_the_one_process_result_and_resume_to_the_same_bits(t
         " pairs_per_step: 8, learning_rate: 0.001, evaluation_share: 0.2}\n"
     )
     process = subprocess.Popen(
-        [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone",
-         str(tmp_path / "worker.py"), str(tmp_path), str(tmp_path / "pairs.jsonl")],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+        [
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            "--nproc_per_node",
+            "2",
+            "--standalone",
+            str(tmp_path / "worker.py"),
+            str(tmp_path),
+            str(tmp_path / "pairs.jsonl"),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    )
     try:
         out, _ = process.communicate(timeout=300)
     finally:

@@ -78,9 +78,13 @@ _JUDGES = {
     "encoder": _Entry("encoder", "EncoderJudge", "load"),
     "local": _Entry("local", "LocalJudge", "load", ("model",), {"model": _folder_or_name}),
     "recorded": _Entry("recorded", "RecordedJudge"),
-    "server": _Entry("api", "ServerJudge", needs=("model", "base_url"),
-                     reads={o: _values_of(o) for o in ("limits", "prices")}),
-}  # fmt: skip
+    "server": _Entry(
+        "api",
+        "ServerJudge",
+        needs=("model", "base_url"),
+        reads={o: _values_of(o) for o in ("limits", "prices")},
+    ),
+}
 
 
 def names() -> list[str]:

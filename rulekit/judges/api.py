@@ -123,11 +123,19 @@ class ServerJudge:
 
         With method "auto" the first use asks the server, and raises ConnectionError without one.
         """
-        how = {"logprobs": {"top_logprobs": self.top_logprobs},
-               "votes": {"votes": self.votes, "seed": self.seed}}[self._resolved()]  # fmt: skip
-        setting = {"judge": "server", "model": self.model, "revision": self.revision,
-                   "template": self.template.hash, "method": self.method, **how,
-                   "extra_body": dict(self.extra_body)}  # fmt: skip
+        how = {
+            "logprobs": {"top_logprobs": self.top_logprobs},
+            "votes": {"votes": self.votes, "seed": self.seed},
+        }[self._resolved()]
+        setting = {
+            "judge": "server",
+            "model": self.model,
+            "revision": self.revision,
+            "template": self.template.hash,
+            "method": self.method,
+            **how,
+            "extra_body": dict(self.extra_body),
+        }
         return json.dumps(setting, sort_keys=True)
 
     def with_template(self, template: str | Template) -> ServerJudge:

@@ -93,12 +93,7 @@ class Client:
     """
 
     def __init__(
-        self,
-        base_url: str,
-        key_from: str | None,
-        limits: Limits,
-        purse: Purse,
-        pace: Pace,
+        self, base_url: str, key_from: str | None, limits: Limits, purse: Purse, pace: Pace
     ) -> None:
         from openai import AsyncOpenAI
 

@@ -116,8 +116,11 @@ class EncoderJudge:
             model.load_state_dict(saved["model"])
             return cls(model.eval(), tuple(saved["relevant"]), tuple(saved["satisfied"]))
         judge = cls.train(train, validation)
-        saved = {"model": judge.model.state_dict(), "relevant": list(judge.relevant),
-                 "satisfied": list(judge.satisfied)}  # fmt: skip
+        saved = {
+            "model": judge.model.state_dict(),
+            "relevant": list(judge.relevant),
+            "satisfied": list(judge.satisfied),
+        }
         write_atomically(path, lambda p: torch.save(saved, p))
         return judge
 

@@ -238,11 +238,17 @@ class LocalJudge:
         mass = self.last.mass[wanted] if wanted.any() else np.array([np.nan])
         shared = sum(len(t.prefix) + sum(map(len, t.suffixes)) for t in trees)
         self.report = Report(
-            len(responses), int(wanted.sum()), float(mass.mean()), float(mass.min()),
-            sum(c > 0 for c in cut), sum(cut),
-            tokens_alone if self.attention == "separate" else shared, tokens_alone,
-            self.attention, time.perf_counter() - start,
-        )  # fmt: skip
+            len(responses),
+            int(wanted.sum()),
+            float(mass.mean()),
+            float(mass.min()),
+            sum(c > 0 for c in cut),
+            sum(cut),
+            tokens_alone if self.attention == "separate" else shared,
+            tokens_alone,
+            self.attention,
+            time.perf_counter() - start,
+        )
         if self.report.answer_mass_mean < 0.5:
             warnings.warn(
                 f"the three answers hold {self.report.answer_mass_mean:.1%} of the probability: "

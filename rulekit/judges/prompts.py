@@ -151,9 +151,15 @@ TEMPLATES = {
     for t in (
         Template("conversation_first", "conversation_first", _INSTRUCTION, _QUESTION),
         Template("conversation_first_short", "conversation_first", _INSTRUCTION, ""),
-        Template("rule_first", "rule_first", _INSTRUCTION.replace(
-            "Read the conversation and the response, then the rule",
-            "Read the rule, then the conversation and the response"), _QUESTION),
+        Template(
+            "rule_first",
+            "rule_first",
+            _INSTRUCTION.replace(
+                "Read the conversation and the response, then the rule",
+                "Read the rule, then the conversation and the response",
+            ),
+            _QUESTION,
+        ),
     )
-}  # fmt: skip
+}
 DEFAULT = "conversation_first"

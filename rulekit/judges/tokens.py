@@ -60,9 +60,13 @@ def skeleton(tokenizer, template: Template) -> tuple[list[list[int] | str], list
     asked = template.render(*_PLACES.values())
     if tokenizer.chat_template:
         text = tokenizer.apply_chat_template(
-            asked, tokenize=False, add_generation_prompt=True, enable_thinking=False,
-            date_string=_DATE, chat_template=_SAME_DAY + tokenizer.chat_template,
-        )  # fmt: skip
+            asked,
+            tokenize=False,
+            add_generation_prompt=True,
+            enable_thinking=False,
+            date_string=_DATE,
+            chat_template=_SAME_DAY + tokenizer.chat_template,
+        )
     else:  # a base model continues a text
         text = f"{tokenizer.bos_token or ''}{asked[0]['content']}\nAnswer:"
     if any(text.count(mark) != 1 for mark in _PLACES.values()):

@@ -17,9 +17,14 @@ WAYS = ("grouped", "flex")
 NAME = "rulekit_tree_attention"  # in transformers' registry
 LAYOUT: ContextVar[Layout] = ContextVar("layout")  # of the pass that runs
 _IGNORED = {  # of what a model hands to its attention: nothing that changes it
-    "dropout", "is_causal", "position_ids", "use_cache",
-    "output_attentions", "output_hidden_states", "output_router_logits",
-}  # fmt: skip
+    "dropout",
+    "is_causal",
+    "position_ids",
+    "use_cache",
+    "output_attentions",
+    "output_hidden_states",
+    "output_router_logits",
+}
 _GROUP_TOKENS = 256  # suffix tokens that share one masked product; see tests/benchmarks
 
 
@@ -211,8 +216,13 @@ def _suffix_mask(position, segment, seen: int, n_prefix: int, window: int | None
     """Who of a group of suffix tokens sees which prefix token and which of the group."""
     prefix = torch.arange(seen, n_prefix, device=position.device)
     key_position = torch.cat([prefix, position])
-    own = torch.cat([torch.ones_like(prefix, dtype=torch.bool).expand(len(position), -1),
-                     segment[:, None] == segment[None]], dim=1)  # fmt: skip
+    own = torch.cat(
+        [
+            torch.ones_like(prefix, dtype=torch.bool).expand(len(position), -1),
+            segment[:, None] == segment[None],
+        ],
+        dim=1,
+    )
     return own & _causal(position, key_position, window)
 
 
@@ -265,9 +275,14 @@ def _flex(layout, query, key, value, stored, scaling, window, softcap):
         return softcap * torch.tanh(score / softcap)
 
     return flex_attention(
-        query, key, value, score_mod=None if softcap is None else capped, block_mask=mask,
-        scale=scaling, enable_gqa=query.shape[1] != key.shape[1],
-    )  # fmt: skip
+        query,
+        key,
+        value,
+        score_mod=None if softcap is None else capped,
+        block_mask=mask,
+        scale=scaling,
+        enable_gqa=query.shape[1] != key.shape[1],
+    )
 
 
 def _visible(layout, n_stored: int, window: int | None):

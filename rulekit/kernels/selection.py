@@ -60,8 +60,19 @@ def top_k(
         rows = slice(start, stop)
         limits = key_type(np.iinfo(key_type).max), key_type(-1)  # above and below every key
         keys = np.full(-(-m // _LANES) * _LANES, limits[1])  # whole vectors, the rest never chosen
-        _top_k(mode, a[rows], b[rows], weight[rows], salt, np.uint64(start), positions,
-               np.int32(bits), limits, keys, indices[rows])  # fmt: skip
+        _top_k(
+            mode,
+            a[rows],
+            b[rows],
+            weight[rows],
+            salt,
+            np.uint64(start),
+            positions,
+            np.int32(bits),
+            limits,
+            keys,
+            indices[rows],
+        )
 
     in_chunks(run, n, m, threads)
     return indices

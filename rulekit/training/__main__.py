@@ -23,14 +23,30 @@ def main(argv: list[str] | None = None) -> int:
         prog="rulekit train", description="Train a reward model or a Rule Adapter."
     )
     parser.add_argument("task", choices=("reward", "adapter"))
-    parser.add_argument("--config", default="encoder-cpu",
-                        help="a preset (encoder-cpu, llama-1b, paper-8b, h200-8b) or a .yaml file")  # fmt: skip
-    parser.add_argument("-p", nargs=2, metavar=("NAME", "VALUE"), action="append", default=[],
-                        help="override a setting; the value is read as YAML, null unsets it")  # fmt: skip
-    parser.add_argument("--output", default="runs/train", help="folder of the run (default: runs/train)")  # fmt: skip
-    parser.add_argument("--restart", action="store_true", help="begin anew, drop the checkpoints there")  # fmt: skip
-    parser.add_argument("--provenance", metavar="FILE",
-                        help="JSON object for the model card: data, rule_set, label_method, selector, …")  # fmt: skip
+    parser.add_argument(
+        "--config",
+        default="encoder-cpu",
+        help="a preset (encoder-cpu, llama-1b, paper-8b, h200-8b) or a .yaml file",
+    )
+    parser.add_argument(
+        "-p",
+        nargs=2,
+        metavar=("NAME", "VALUE"),
+        action="append",
+        default=[],
+        help="override a setting; the value is read as YAML, null unsets it",
+    )
+    parser.add_argument(
+        "--output", default="runs/train", help="folder of the run (default: runs/train)"
+    )
+    parser.add_argument(
+        "--restart", action="store_true", help="begin anew, drop the checkpoints there"
+    )
+    parser.add_argument(
+        "--provenance",
+        metavar="FILE",
+        help="JSON object for the model card: data, rule_set, label_method, selector, …",
+    )
     parser.add_argument("--plan", action="store_true", help="print the plan and stop")
     arguments = parser.parse_args(argv)
 
@@ -78,13 +94,20 @@ def _run(config, output: Path, only_plan: bool, resume: bool, told: dict) -> int
             print(plan, flush=True)
 
     result = train(
-        config, pairs, given.get("target"),
-        evidence=given.get("evidence"), rule_ids=given.get("rule_ids"),
-        evaluation=held, evaluation_target=held_given.get("target"),
+        config,
+        pairs,
+        given.get("target"),
+        evidence=given.get("evidence"),
+        rule_ids=given.get("rule_ids"),
+        evaluation=held,
+        evaluation_target=held_given.get("target"),
         evaluation_evidence=held_given.get("evidence"),
-        output=output, resume=resume, on_plan=report, only_plan=only_plan,
+        output=output,
+        resume=resume,
+        on_plan=report,
+        only_plan=only_plan,
         provenance={"data": config.train, **given.get("provenance", {}), **told},
-    )  # fmt: skip
+    )
     if only_plan:
         return 0
     if result.stopped:
@@ -139,8 +162,11 @@ def _selected(pairs, config) -> dict:
         )
     indices = np.array([[position[rule] for rule in row] for row in rows], dtype=np.int32)
     provenance = {"rule_set": f"{config.rules}, {rules.hash}", "label_method": "column rules"}
-    return {"target": Selection(indices, "given", len(rules)), "rule_ids": list(rules.ids),
-            "provenance": provenance}  # fmt: skip
+    return {
+        "target": Selection(indices, "given", len(rules)),
+        "rule_ids": list(rules.ids),
+        "provenance": provenance,
+    }
 
 
 if __name__ == "__main__":

@@ -135,7 +135,9 @@ def segment_attention(
     attend = _one_by_one
     if dropout == 0.0 and max_length_q is not None and _has_kernel(query, sliding_window):
         attend = _varlen
-    out = attend(query, key, value, cu_seq_lens_q, max_length_q, scaling, dropout, causal, sliding_window)  # fmt: skip
+    out = attend(
+        query, key, value, cu_seq_lens_q, max_length_q, scaling, dropout, causal, sliding_window
+    )
     return out, None
 
 

@@ -64,10 +64,12 @@ class Examples:
     def take(self, rows: Sequence[int]) -> Examples:
         """The examples of these rows, in this order."""
         return Examples(
-            [self.sequences[i] for i in rows], self.target[rows], self.evidence[rows],
+            [self.sequences[i] for i in rows],
+            self.target[rows],
+            self.evidence[rows],
             [self.names[i] for i in rows],
             groups=[self.groups[i] for i in rows] if self.groups else [],
-        )  # fmt: skip
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,14 +175,18 @@ def preference_examples(
     evidence = np.zeros(len(pairs)) if evidence is None else np.asarray(evidence)
     for name, values in (("target", target), ("evidence", evidence)):
         if values.shape != (len(pairs),):
-            raise ValueError(f"{name} has shape {values.shape}; allowed: ({len(pairs)},), as the pairs")  # fmt: skip
+            raise ValueError(
+                f"{name} has shape {values.shape}; allowed: ({len(pairs)},), as the pairs"
+            )
     known = ~np.isnan(target)
     allowed = np.isin(target, (0, 1)) if hard else (target >= 0) & (target <= 1)
     if (wrong := np.flatnonzero(known & ~allowed)).size:
         kinds = "0 or 1; objective 'soft' takes shares" if hard else "0 to 1"
         raise ValueError(f"target of row {wrong[0]} is {target[wrong[0]]}; allowed: {kinds}")
     if (wrong := np.flatnonzero(known & ~np.isfinite(evidence))).size:
-        raise ValueError(f"evidence of row {wrong[0]} is {evidence[wrong[0]]}; allowed: finite numbers")  # fmt: skip
+        raise ValueError(
+            f"evidence of row {wrong[0]} is {evidence[wrong[0]]}; allowed: finite numbers"
+        )
     sequences, reason = tokenize(pairs, tokenizer, max_tokens, too_long)
     reason[~known] = "no target"
     keep = np.flatnonzero(reason == "")
@@ -189,9 +195,13 @@ def preference_examples(
         raise ValueError(f"no pair is left to train on: {left_out}")
     names, groups = pairs["pair_id"].to_list(), prompt_groups(pairs).to_list()
     return Examples(
-        [sequences[i] for i in keep], target[keep], np.abs(evidence[keep]).astype(np.float32),
-        [names[i] for i in keep], left_out, [groups[i] for i in keep],
-    )  # fmt: skip
+        [sequences[i] for i in keep],
+        target[keep],
+        np.abs(evidence[keep]).astype(np.float32),
+        [names[i] for i in keep],
+        left_out,
+        [groups[i] for i in keep],
+    )
 
 
 def adapter_sequences(pairs: pl.DataFrame, tokenizer, max_tokens: int) -> list[tuple[np.ndarray]]:
@@ -224,9 +234,12 @@ def adapter_examples(
     mask = selection.mask().astype(np.float32)
     sequences = adapter_sequences(pairs, tokenizer, max_tokens)
     return Examples(
-        sequences, mask, np.zeros(len(mask), np.float32), pairs["pair_id"].to_list(),
+        sequences,
+        mask,
+        np.zeros(len(mask), np.float32),
+        pairs["pair_id"].to_list(),
         groups=prompt_groups(pairs).to_list(),
-    )  # fmt: skip
+    )
 
 
 def pack(examples: Examples, part: Pass) -> dict:

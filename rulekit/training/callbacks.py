@@ -50,8 +50,13 @@ class Progress(TrainerCallback):
 
     def on_train_begin(self, args, state, control, **kwargs):
         if state.is_world_process_zero:
-            self.bar = tqdm(total=state.max_steps, initial=state.global_step, unit="step",
-                            disable=None, mininterval=1)  # fmt: skip
+            self.bar = tqdm(
+                total=state.max_steps,
+                initial=state.global_step,
+                unit="step",
+                disable=None,
+                mininterval=1,
+            )
 
     def on_step_end(self, args, state, control, **kwargs):
         if self.bar is not None:

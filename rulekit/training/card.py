@@ -153,7 +153,9 @@ def _measures(metrics: dict, task: str) -> list[str]:
             continue
         text = f"{value:.4g}" if isinstance(value, float) else str(value)
         if f"{name}_low" in plain:
-            text += f" (95 % interval {plain[f'{name}_low']:.4g} to {plain[f'{name}_high']:.4g}, {how})"  # fmt: skip
+            text += (
+                f" (95 % interval {plain[f'{name}_low']:.4g} to {plain[f'{name}_high']:.4g}, {how})"
+            )
         rows.append(f"- {name.replace('_', ' ')}: {text}")
     return rows
 

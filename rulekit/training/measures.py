@@ -31,13 +31,18 @@ def held_out_metrics(
     bootstrapped over prompts. Ties of two rewards count as half; pairs with the target ½ have no
     right answer and are left out of the accuracy.
     """
-    batch = {"target": torch.from_numpy(examples.target), "evidence": torch.from_numpy(examples.evidence)}  # fmt: skip
+    batch = {
+        "target": torch.from_numpy(examples.target),
+        "evidence": torch.from_numpy(examples.evidence),
+    }
     flat = torch.from_numpy(logits if config.task == "adapter" else logits.reshape(-1, 1))
     metrics = {"loss": float(losses(flat, batch, config).mean()), "n": len(examples)}
     if config.task == "adapter":
         target = examples.target > 0.5
         metrics |= adapter_metrics(logits, target, config.k)
-        for name, (low, high) in adapter_intervals(logits, target, config.k, examples.groups).items():  # fmt: skip
+        for name, (low, high) in adapter_intervals(
+            logits, target, config.k, examples.groups
+        ).items():
             metrics |= {f"{name}_low": low, f"{name}_high": high}
         return metrics
     margin = (logits[:, 0] - logits[:, 1]).astype(np.float64)

@@ -28,7 +28,13 @@ from rulekit.training import attention
 from rulekit.training.config import TrainingConfig
 
 # Tokens that released tokenizers set aside for padding, or for nothing.
-SPARE_TOKENS = ("<|finetune_right_pad_id|>", "<|pad|>", "<pad>", "[PAD]", "<|reserved_special_token_0|>")  # fmt: skip
+SPARE_TOKENS = (
+    "<|finetune_right_pad_id|>",
+    "<|pad|>",
+    "<pad>",
+    "[PAD]",
+    "<|reserved_special_token_0|>",
+)
 PLAIN_TEMPLATE = (
     "{{ bos_token or cls_token or '' }}"
     "{% for message in messages %}{% if not loop.first %}{{ '\n\n' }}{% endif %}"
@@ -185,13 +191,18 @@ def _read_weights(config: TrainingConfig, **kwargs) -> PreTrainedModel:
     logging.set_verbosity_error()  # its report of weights found and missing: what counts is below
     try:
         model, report = read(
-            AutoModelForSequenceClassification, config, ignore_mismatched_sizes=True,
-            output_loading_info=True, **kwargs,
-        )  # fmt: skip
+            AutoModelForSequenceClassification,
+            config,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+            **kwargs,
+        )
     finally:
         logging.set_verbosity(before)
     for problem in ("missing_keys", "mismatched_keys"):
-        other = [str(k) for k in report[problem] if not re.search(r"score|classifier|pooler", str(k))]  # fmt: skip
+        other = [
+            str(k) for k in report[problem] if not re.search(r"score|classifier|pooler", str(k))
+        ]
         if other:
             what = "missing" if problem == "missing_keys" else "of another shape"
             raise ValueError(
@@ -251,7 +262,14 @@ def _float32(layer: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
         return functional.linear(x.float(), layer.weight.float(), bias)
 
 
-PACKED_KEYS = ("input_ids", "position_ids", "cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", "max_length_k")  # fmt: skip
+PACKED_KEYS = (
+    "input_ids",
+    "position_ids",
+    "cu_seq_lens_q",
+    "cu_seq_lens_k",
+    "max_length_q",
+    "max_length_k",
+)
 
 
 def packed_inputs(batch: dict, device: torch.device | str = "cpu") -> dict:
@@ -373,5 +391,7 @@ def _path(model: str) -> str:
     local = Path(model).expanduser()
     looks_local = local.is_absolute() or model.startswith((".", "~")) or model.count("/") != 1
     if looks_local and os.sep in model and not local.is_dir():
-        raise FileNotFoundError(f"model {model!r} is no folder; allowed: 'minilm', a folder with a model, or the name of one on the hub")  # fmt: skip
+        raise FileNotFoundError(
+            f"model {model!r} is no folder; allowed: 'minilm', a folder with a model, or the name of one on the hub"
+        )
     return str(local) if local.is_dir() else model

@@ -118,10 +118,13 @@ class StochasticAdamW(torch.optim.Optimizer):
         root = (1 - beta2**step) ** 0.5
         # Tensors: a compiled update would be compiled again for each new number.
         changing = torch.tensor(
-            [group["lr"] * root / (1 - beta1**step), group["eps"] * root,
-             1 - group["lr"] * group["weight_decay"]],
+            [
+                group["lr"] * root / (1 - beta1**step),
+                group["eps"] * root,
+                1 - group["lr"] * group["weight_decay"],
+            ],
             dtype=torch.float32,
-        ).to(parts[0].device, non_blocking=True)  # fmt: skip
+        ).to(parts[0].device, non_blocking=True)
         update = update_on(parts[0].device)
         # In slices: the float32 copies of an 8B model's embedding would take 10 GB.
         for slices in zip(*(part.split(_SLICE) for part in parts), strict=True):

@@ -14,7 +14,14 @@ import numpy as np
 from rulekit.training.config import TrainingConfig
 
 # Dense bfloat16 peak in floating-point operations a second, from the vendors' data sheets.
-PEAKS = {"H200": 989e12, "H100": 989e12, "GH200": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12}  # fmt: skip
+PEAKS = {
+    "H200": 989e12,
+    "H100": 989e12,
+    "GH200": 989e12,
+    "A100": 312e12,
+    "L40S": 362e12,
+    "L4": 121e12,
+}
 UTILISATION = 0.4  # share of the peak that the time estimate counts on
 _OVERHEAD = 1.0e9  # CUDA context, allocator slack, temporaries of the optimiser
 # Bytes of a weight in NF4: 4 bits, a byte of scale for 64 of them, a float32 for 256 scales.
@@ -60,7 +67,15 @@ class Plan:
     @property
     def total_gb(self) -> float:
         """Everything together."""
-        return sum((self.weights_gb, self.gradients_gb, self.optimizer_gb, self.activations_gb, self.overhead_gb))  # fmt: skip
+        return sum(
+            (
+                self.weights_gb,
+                self.gradients_gb,
+                self.optimizer_gb,
+                self.activations_gb,
+                self.overhead_gb,
+            )
+        )
 
     def check(self) -> Plan:
         """Return the plan, or refuse it.
@@ -90,9 +105,13 @@ class Plan:
             f"{'together':<12} {self.total_gb:>12.2f} GB of {self.available_gb:.1f} GB",
         ]
         if self.tokens is not None:
-            lines.append(f"run          {self.steps:>15,} steps, {self.tokens:,} tokens, {self.flops:.2e} operations")  # fmt: skip
+            lines.append(
+                f"run          {self.steps:>15,} steps, {self.tokens:,} tokens, {self.flops:.2e} operations"
+            )
         if self.seconds is not None:
-            lines.append(f"time         {self.seconds / 60:>12.1f} min at {UTILISATION:.0%} of the device's peak")  # fmt: skip
+            lines.append(
+                f"time         {self.seconds / 60:>12.1f} min at {UTILISATION:.0%} of the device's peak"
+            )
         return "\n".join(lines)
 
 
@@ -201,7 +220,11 @@ def count_parameters(described, config: TrainingConfig) -> Counts:
     total = trainable = sum(p.numel() for p in model.parameters())
     if config.lora:
         targets = config.lora.targets
-        wanted = [m for name, m in linear.items() if targets == "all-linear" or name.split(".")[-1] in targets]  # fmt: skip
+        wanted = [
+            m
+            for name, m in linear.items()
+            if targets == "all-linear" or name.split(".")[-1] in targets
+        ]
         trainable = head + config.lora.rank * sum(m.in_features + m.out_features for m in wanted)
     return Counts(
         total=total,
@@ -293,7 +316,9 @@ def _device(config: TrainingConfig) -> tuple[str, float, float | None]:
 
     if torch.cuda.is_available():
         properties = torch.cuda.get_device_properties(0)
-        known = next((v for k, v in PEAKS.items() if k in properties.name.replace("-", " ").split()), None)  # fmt: skip
+        known = next(
+            (v for k, v in PEAKS.items() if k in properties.name.replace("-", " ").split()), None
+        )
         found = ("cuda", float(properties.total_memory), known)
     else:
         found = (

@@ -81,7 +81,13 @@ def start(*arguments: str, processes: int = 1) -> subprocess.Popen:
     """
     command = [sys.executable]
     if processes > 1:
-        command += ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]  # fmt: skip
+        command += [
+            "-m",
+            "torch.distributed.run",
+            "--standalone",
+            "--nproc_per_node",
+            str(processes),
+        ]
     # 30 seconds, torchrun's own patience after a signal, are less than a checkpoint of 8B takes.
     environment = {"TORCH_ELASTIC_SHUTDOWN_TIMEOUT": "600", **os.environ}
     return subprocess.Popen(

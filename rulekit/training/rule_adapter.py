@@ -33,8 +33,11 @@ class RuleAdapter:
 
     def save(self, path: str | Path, rules: RuleSet | None = None) -> Path:
         """Write as .npz, atomically; with the rules it names, so that no others are taken for them."""
-        content = {"weight": self.weight, "bias": self.bias,
-                   "rules_hash": np.str_(self.rules_hash if rules is None else rules.hash)}  # fmt: skip
+        content = {
+            "weight": self.weight,
+            "bias": self.bias,
+            "rules_hash": np.str_(self.rules_hash if rules is None else rules.hash),
+        }
         return write_atomically(path, lambda p: np.savez(p, **content))
 
     @classmethod
@@ -105,8 +108,10 @@ def train_rule_adapter(
     prior = y.mean(0).clamp(1e-3, 1 - 1e-3)
     torch.nn.init.zeros_(layer.weight)
     layer.bias.data = torch.logit(prior)
-    groups = [{"params": [layer.weight], "weight_decay": weight_decay},
-              {"params": [layer.bias], "weight_decay": 0.0}]  # fmt: skip
+    groups = [
+        {"params": [layer.weight], "weight_decay": weight_decay},
+        {"params": [layer.bias], "weight_decay": 0.0},
+    ]
     optimizer = torch.optim.AdamW(groups, lr=learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
     for _ in range(epochs):

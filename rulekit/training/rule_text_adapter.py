@@ -114,7 +114,9 @@ def train_rule_text_adapter(
             f"{len(pairs)} pairs, {len(selection.indices)} selections; allowed: as many"
         )
     if selection.n_rules != len(rules):
-        raise ValueError(f"selection is of {selection.n_rules} rules, rules has {len(rules)}; allowed: as many")  # fmt: skip
+        raise ValueError(
+            f"selection is of {selection.n_rules} rules, rules has {len(rules)}; allowed: as many"
+        )
     x, e = features(pairs), rule_vectors(rules)
     with _one_thread():
         return _fit(x, e, selection.mask(), epochs, learning_rate, weight_decay)
@@ -142,8 +144,10 @@ def _fit(x: np.ndarray, e: np.ndarray, mask: np.ndarray, epochs, learning_rate, 
     weight = torch.zeros(3, e.shape[1], requires_grad=True)
     direction = torch.zeros(e.shape[1], requires_grad=True)
     bias = torch.logit(y.mean().clamp(1e-3, 1 - 1e-3)).requires_grad_()
-    groups = [{"params": [weight, direction], "weight_decay": weight_decay},
-              {"params": [bias], "weight_decay": 0.0}]  # fmt: skip
+    groups = [
+        {"params": [weight, direction], "weight_decay": weight_decay},
+        {"params": [bias], "weight_decay": 0.0},
+    ]
     optimizer = torch.optim.AdamW(groups, lr=learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
     for _ in range(epochs):
@@ -157,8 +161,13 @@ def _fit(x: np.ndarray, e: np.ndarray, mask: np.ndarray, epochs, learning_rate, 
 
 
 def held_out_rules_report(
-    pairs: pl.DataFrame, selection: Selection, rules: RuleSet, n_folds: int = 5, seed: int = 0, **settings
-) -> pl.DataFrame:  # fmt: skip
+    pairs: pl.DataFrame,
+    selection: Selection,
+    rules: RuleSet,
+    n_folds: int = 5,
+    seed: int = 0,
+    **settings,
+) -> pl.DataFrame:
     """How well rules are named that were in no training pair, on prompts that were not either.
 
     Every (pair, rule) is scored once, by an adapter that saw neither the prompt nor the rule.
@@ -191,9 +200,17 @@ def held_out_rules_report(
     unseen, seen = _held_out_logits(x, e, mask, pair_fold, rule_fold, FIT | settings)
     similarity = x.reshape(len(x), 3, -1)[:, 0] @ e.T
     _, group = np.unique(prompt_groups(pairs).to_numpy(), return_inverse=True)
-    own = np.array([auc(u, m)[0] if 0 < m.sum() < len(m) else np.nan for u, m in zip(unseen, mask, strict=True)])  # fmt: skip
+    own = np.array(
+        [
+            auc(u, m)[0] if 0 < m.sum() < len(m) else np.nan
+            for u, m in zip(unseen, mask, strict=True)
+        ]
+    )
     known = ~np.isnan(own)
-    within = (float(own[known].mean()), *cluster_interval(own[known], group[known], seed, _RESAMPLES))  # fmt: skip
+    within = (
+        float(own[known].mean()),
+        *cluster_interval(own[known], group[known], seed, _RESAMPLES),
+    )
     rows = [
         ("unseen rules", *_auc_by_group(unseen, mask, group, seed)),
         ("unseen rules, within a pair", *within),

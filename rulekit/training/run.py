@@ -31,8 +31,18 @@ from rulekit.training.plan import Plan, plan
 from rulekit.training.trainer import CHECKPOINTS, PackedTrainer
 
 # Fields that a resumed run may change: they steer the run and not what is learned.
-_FREE = {"evaluate_every", "save_every", "log_every", "keep_checkpoints", "tensorboard",
-         "device_memory_gb", "token_budget", "attention", "train", "evaluation"}  # fmt: skip
+_FREE = {
+    "evaluate_every",
+    "save_every",
+    "log_every",
+    "keep_checkpoints",
+    "tensorboard",
+    "device_memory_gb",
+    "token_budget",
+    "attention",
+    "train",
+    "evaluation",
+}
 
 
 @dataclass(frozen=True)
@@ -151,7 +161,14 @@ def train(
     examples = _examples(config, pairs, target, tokenizer, evidence, "evidence")
     held_out = None
     if evaluation is not None and len(evaluation):
-        held_out = _examples(config, evaluation, evaluation_target, tokenizer, evaluation_evidence, "evaluation_evidence")  # fmt: skip
+        held_out = _examples(
+            config,
+            evaluation,
+            evaluation_target,
+            tokenizer,
+            evaluation_evidence,
+            "evaluation_evidence",
+        )
     labels = ["reward"] if config.task == "reward" else _rule_names(target, rule_ids)
 
     processes = int(os.environ.get("WORLD_SIZE", "1"))
@@ -175,8 +192,14 @@ def train(
     model = models.load_model(config, tokenizer, labels, device)
     with StopOnSignal() as stop:
         trainer = PackedTrainer(
-            config, model, tokenizer, examples, held_out, output, [MetricsFile(output), Progress(), stop]
-        )  # fmt: skip
+            config,
+            model,
+            tokenizer,
+            examples,
+            held_out,
+            output,
+            [MetricsFile(output), Progress(), stop],
+        )
         checkpoint = _newest(output) if resume else None
         if checkpoint is not None and _is_last(checkpoint):
             trainer.take_up(checkpoint)
@@ -207,8 +230,15 @@ def logits(
         Gives `task`, `max_tokens`, `token_budget` and `attention`; None takes defaults.
     """
     config = config or TrainingConfig()
-    config = config.model_copy(update={"model": str(folder), "revision": None, "random_weights": False,
-                                       "lora": None, "checkpointed_layers": 0})  # fmt: skip
+    config = config.model_copy(
+        update={
+            "model": str(folder),
+            "revision": None,
+            "random_weights": False,
+            "lora": None,
+            "checkpointed_layers": 0,
+        }
+    )
     tokenizer = AutoTokenizer.from_pretrained(folder)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     described = AutoConfig.from_pretrained(folder)
@@ -236,7 +266,9 @@ def _target(config: TrainingConfig, pairs: pl.DataFrame, target):
     if target is not None:
         return target
     if config.task == "adapter":
-        raise ValueError("target is None; allowed: for task 'adapter' a Selection, the rules to be named")  # fmt: skip
+        raise ValueError(
+            "target is None; allowed: for task 'adapter' a Selection, the rules to be named"
+        )
     preference = pairs["preference"].cast(pl.Float64).fill_null(0.0).to_numpy()
     return np.where(preference == 0, np.nan, (preference + 1) / 2)
 
@@ -246,11 +278,18 @@ def _examples(config, pairs, target, tokenizer, evidence, name: str) -> batches.
     if config.task == "adapter":
         return batches.adapter_examples(pairs, target, tokenizer, max_tokens=config.max_tokens)
     if config.objective == "margin" and evidence is None:
-        raise ValueError(f"{name} is None; allowed: with objective 'margin' one number a pair, from a file its column 'evidence'")  # fmt: skip
+        raise ValueError(
+            f"{name} is None; allowed: with objective 'margin' one number a pair, from a file its column 'evidence'"
+        )
     return batches.preference_examples(
-        pairs, target, tokenizer, max_tokens=config.max_tokens, too_long=config.too_long,
-        evidence=evidence, hard=config.objective != "soft",
-    )  # fmt: skip
+        pairs,
+        target,
+        tokenizer,
+        max_tokens=config.max_tokens,
+        too_long=config.too_long,
+        evidence=evidence,
+        hard=config.objective != "soft",
+    )
 
 
 def _rows(values, mask: np.ndarray):
@@ -346,9 +385,15 @@ def _finish(trainer, tokenizer, output: Path, metrics, examples, told, labels: l
     try:
         models.save_plain(model, tokenizer, staging, state)
         write_card(
-            staging, config, metrics=metrics, n_train=len(examples), left_out=examples.left_out,
-            provenance=told, n_labels=len(labels), dtype=str(model.dtype).removeprefix("torch."),
-        )  # fmt: skip
+            staging,
+            config,
+            metrics=metrics,
+            n_train=len(examples),
+            left_out=examples.left_out,
+            provenance=told,
+            n_labels=len(labels),
+            dtype=str(model.dtype).removeprefix("torch."),
+        )
         shutil.rmtree(target, ignore_errors=True)
         staging.rename(target)
         write_json(output / "result.json", {"metrics": metrics, "provenance": told})

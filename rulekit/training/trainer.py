@@ -117,7 +117,9 @@ class PackedTrainer(Trainer):
             self._window.add(batch, logits.detach(), each.detach(), self.config)
         self._step_names = [self.examples.names[i] for batch in inputs for i in batch["rows"]]
         if not torch.isfinite(total):
-            self._refuse("loss", [n for n, bad in self._window.last_step(inputs, self.examples) if bad])  # fmt: skip
+            self._refuse(
+                "loss", [n for n, bad in self._window.last_step(inputs, self.examples) if bad]
+            )
         self._window.end_step()
         return total
 
@@ -130,7 +132,11 @@ class PackedTrainer(Trainer):
 
     def _refuse(self, what: str, names: list[str]) -> None:
         shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
-        newest = get_last_checkpoint(str(self.output / CHECKPOINTS)) if (self.output / CHECKPOINTS).is_dir() else None  # fmt: skip
+        newest = (
+            get_last_checkpoint(str(self.output / CHECKPOINTS))
+            if (self.output / CHECKPOINTS).is_dir()
+            else None
+        )
         good = f"the last good checkpoint is {newest}" if newest else "there is no checkpoint yet"
         raise FloatingPointError(
             f"the {what} of step {self.state.global_step + 1} is not finite; pairs: {shown}. The "
@@ -147,9 +153,12 @@ class PackedTrainer(Trainer):
             decayed = set(self.get_decay_parameter_names(model))
             named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
             groups = [
-                {"params": [p for n, p in named if n in decayed], "weight_decay": self.args.weight_decay},
+                {
+                    "params": [p for n, p in named if n in decayed],
+                    "weight_decay": self.args.weight_decay,
+                },
                 {"params": [p for n, p in named if n not in decayed], "weight_decay": 0.0},
-            ]  # fmt: skip
+            ]
             states = torch.bfloat16 if self.config.optimizer_states == "bf16" else torch.float32
             self.optimizer = StochasticAdamW(
                 groups, lr=self.args.learning_rate, betas=self.config.betas, state_dtype=states
@@ -204,7 +213,9 @@ class PackedTrainer(Trainer):
         )
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in metrics.items()}
         self.log(metrics)
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)  # fmt: skip
+        self.control = self.callback_handler.on_evaluate(
+            self.args, self.state, self.control, metrics
+        )
         return metrics
 
     # Checkpoints ---------------------------------------------------------------------------------
@@ -294,10 +305,7 @@ def arguments(config: TrainingConfig, output: Path, evaluates: bool) -> Training
     reports = []
     if config.tensorboard:
         reports = ["tensorboard"]
-    every = {
-        "eval": config.evaluate_every if evaluates else 0,
-        "logging": config.log_every,
-    }
+    every = {"eval": config.evaluate_every if evaluates else 0, "logging": config.log_every}
     # With the strategy `steps` the last one always leaves a checkpoint; below 1 it is a share.
     between = 0.1 if config.save_every is None else config.save_every or _NEVER
     strategies = {"save_strategy": "steps", "save_steps": between}
@@ -383,4 +391,6 @@ class _Window:
 
 
 def _on(batch: dict, device: torch.device) -> dict:
-    return {k: v.to(device, non_blocking=True) if torch.is_tensor(v) else v for k, v in batch.items()}  # fmt: skip
+    return {
+        k: v.to(device, non_blocking=True) if torch.is_tensor(v) else v for k, v in batch.items()
+    }

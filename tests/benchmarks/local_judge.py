@@ -27,14 +27,22 @@ from rulekit.judges.prompts import ANSWERS
 from rulekit.pairs import prompt_text
 
 SMALL = {
-    "hidden_size": 512, "intermediate_size": 1376, "num_hidden_layers": 8,
-    "num_attention_heads": 8, "num_key_value_heads": 8, "vocab_size": 32_000,
-}  # fmt: skip
+    "hidden_size": 512,
+    "intermediate_size": 1376,
+    "num_hidden_layers": 8,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 8,
+    "vocab_size": 32_000,
+}
 LLAMA_8B = {
-    "hidden_size": 4096, "intermediate_size": 14_336, "num_hidden_layers": 32,
-    "num_attention_heads": 32, "num_key_value_heads": 8, "vocab_size": 128_256,
+    "hidden_size": 4096,
+    "intermediate_size": 14_336,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "vocab_size": 128_256,
     "rope_parameters": {"rope_type": "default", "rope_theta": 500_000.0},
-}  # fmt: skip
+}
 SPECIAL = ["<|begin|>", "<|header|>", "<|close|>", "<|turn|>"]
 CHAT = (  # Llama 3's: four tokens open the answer
     "<|begin|>{% for m in messages %}<|header|>{{ m['role'] }}<|close|>\n\n{{ m['content'] | trim }}"
@@ -63,8 +71,11 @@ def judge(settings: dict, dtype: torch.dtype, device: str = "cpu", **more) -> Lo
 def conversations(tokenizer, tokens: int, n: int = 1) -> tuple[list[str], list[str]]:
     """Prompts of a quarter and responses of three quarters of `tokens`, from the embedded pairs."""
     pairs = sources.load("embedded")
-    words = [w for p, r in zip(pairs["prompt"], pairs["response_a"], strict=True)
-             for w in f"{prompt_text(p)} {r}".split()]  # fmt: skip
+    words = [
+        w
+        for p, r in zip(pairs["prompt"], pairs["response_a"], strict=True)
+        for w in f"{prompt_text(p)} {r}".split()
+    ]
     rng = np.random.default_rng(0)
 
     def text(size: int) -> str:
@@ -101,8 +112,14 @@ def on_cpu(threads: int, repeats: int, sample: int, lengths: list[int]) -> None:
         for tokens in lengths:
             for template in TEMPLATES:
                 shared = judge(SMALL, dtype, template=template)
-                alone = LocalJudge(shared.model, shared.tokenizer, "random", template,
-                                   tokens_per_batch=1, attention="separate")  # fmt: skip
+                alone = LocalJudge(
+                    shared.model,
+                    shared.tokenizer,
+                    "random",
+                    template,
+                    tokens_per_batch=1,
+                    attention="separate",
+                )
                 talk = conversations(shared.tokenizer, tokens)
                 expected = score(alone.rate(*talk, few))
                 found = score(shared.rate(*talk, rules))
@@ -117,9 +134,12 @@ def on_cpu(threads: int, repeats: int, sample: int, lengths: list[int]) -> None:
                 wall, cpu = (statistics.median(x) for x in zip(*speeds, strict=True))
                 exact.setdefault((tokens, template), found)
                 change = np.abs(found[:, chosen] - expected).max()
-                print(f"{tokens:12d}  {template:24s}  {str(dtype)[6:]:8s}  {ratio:8.1f}  {wall:6.1f}"
-                      f"  {wall / ratio:5.2f}  {cpu:6.1f}  {cpu / ratio:5.2f}  {change:13.1e}"
-                      f"  {found.std():.1e}", flush=True)  # fmt: skip
+                print(
+                    f"{tokens:12d}  {template:24s}  {str(dtype)[6:]:8s}  {ratio:8.1f}  {wall:6.1f}"
+                    f"  {wall / ratio:5.2f}  {cpu:6.1f}  {cpu / ratio:5.2f}  {change:13.1e}"
+                    f"  {found.std():.1e}",
+                    flush=True,
+                )
                 if dtype == torch.bfloat16:
                     drift = np.abs(found - exact[tokens, template])
                     print(
@@ -148,8 +168,11 @@ def on_gpu(responses: int, length: int, repeats: int) -> None:
     print(f"{torch.cuda.get_device_name()}: matmul peak {peak / 1e12:.0f} TFLOP/s")
     base = judge(LLAMA_8B, torch.bfloat16, "cuda", template="conversation_first_short")
     prompts, texts = conversations(base.tokenizer, length, responses)
-    weights = sum(p.numel() for n, p in base.model.named_parameters()
-                  if p.ndim == 2 and "embed" not in n and "lm_head" not in n)  # fmt: skip
+    weights = sum(
+        p.numel()
+        for n, p in base.model.named_parameters()
+        if p.ndim == 2 and "embed" not in n and "lm_head" not in n
+    )
 
     def measure(name: str, j: LocalJudge, n: int, some: rk.RuleSet) -> float:
         j.rate(prompts[:n], texts[:n], some)  # compiles and checks
@@ -163,23 +186,33 @@ def on_gpu(responses: int, length: int, repeats: int) -> None:
             seconds.append(time.perf_counter() - start)
         t, r = statistics.median(seconds), j.report
         rate = r.ratings / len(rules) / t
-        print(f"{name:28s} {rate:8.3f} responses/s  {r.tokens / t:9.0f} tokens/s  "
-              f"{2 * weights * r.tokens / t / peak:5.1%} of peak  "
-              f"{torch.cuda.max_memory_allocated() / 2**30:5.1f} GiB  way {r.way}  "
-              f"answer mass {r.answer_mass_mean:.1e}", flush=True)  # fmt: skip
+        print(
+            f"{name:28s} {rate:8.3f} responses/s  {r.tokens / t:9.0f} tokens/s  "
+            f"{2 * weights * r.tokens / t / peak:5.1%} of peak  "
+            f"{torch.cuda.max_memory_allocated() / 2**30:5.1f} GiB  way {r.way}  "
+            f"answer mass {r.answer_mass_mean:.1e}",
+            flush=True,
+        )
         return rate
 
     found = {}
     for attention in ("grouped", "flex"):
         for budget in (8_192, 16_384, 32_768):
-            j = LocalJudge(base.model, base.tokenizer, "random", base.template, budget,
-                           attention=attention)  # fmt: skip
+            j = LocalJudge(
+                base.model, base.tokenizer, "random", base.template, budget, attention=attention
+            )
             found[attention, budget] = measure(f"{attention}, {budget} a pass", j, responses, rules)
             ratio = j.report.token_ratio
     alone = {}
     for batch in (1, 4, 16, 64, 128):
-        j = LocalJudge(base.model, base.tokenizer, "random", base.template,
-                       batch * (length + 200), attention="separate")  # fmt: skip
+        j = LocalJudge(
+            base.model,
+            base.tokenizer,
+            "random",
+            base.template,
+            batch * (length + 200),
+            attention="separate",
+        )
         alone[batch] = measure(f"one by one, about {batch} a batch", j, 2, rules)
     best = max(found.values()) / max(alone.values())
     print(

@@ -90,12 +90,19 @@ class FreeJudge:
 def annotate_all(folder: str, n: int) -> int:
     """Both responses of n / 2 pairs; the number of ratings that were found in the store."""
     number = pl.select(pl.int_range(n // 2).cast(pl.String)).to_series()
-    pairs = pl.DataFrame({"pair_id": number, "prompt": "question " + number,
-                          "response_a": "answer " + number, "response_b": "no answer to " + number,
-                          "preference": 1})  # fmt: skip
+    pairs = pl.DataFrame(
+        {
+            "pair_id": number,
+            "prompt": "question " + number,
+            "response_a": "answer " + number,
+            "response_b": "no answer to " + number,
+            "preference": 1,
+        }
+    )
     rules, ledger = RuleSet.from_texts([f"Promise {j} is kept." for j in range(RULES)]), Ledger()
-    annotate_to_folder(f"{folder}/out", pairs, rules, FreeJudge(), folder, batch=BATCH,
-                       ledger=ledger)  # fmt: skip
+    annotate_to_folder(
+        f"{folder}/out", pairs, rules, FreeJudge(), folder, batch=BATCH, ledger=ledger
+    )
     return ledger.stored
 
 
@@ -108,13 +115,18 @@ def fill_sqlite(folder: str, n: int) -> None:
     keys, rules = response_keys(n), rule_keys()
     base = sqlite3.connect(f"{folder}/ratings.sqlite")
     base.execute("pragma journal_mode = wal")
-    base.execute("create table r (response blob, rule blob, no real, irrelevant real, yes real, "
-                 "primary key (response, rule)) without rowid")  # fmt: skip
+    base.execute(
+        "create table r (response blob, rule blob, no real, irrelevant real, yes real, "
+        "primary key (response, rule)) without rowid"
+    )
     names = [bytes(r).ljust(16, b"\0") for r in rules]
     for i in range(0, n, BATCH):
         p = ratings(i, min(BATCH, n - i)).astype(float)
-        rows = ((bytes(k).ljust(16, b"\0"), names[j], *p[a, j].tolist())
-                for a, k in enumerate(keys[i : i + BATCH]) for j in range(RULES))  # fmt: skip
+        rows = (
+            (bytes(k).ljust(16, b"\0"), names[j], *p[a, j].tolist())
+            for a, k in enumerate(keys[i : i + BATCH])
+            for j in range(RULES)
+        )
         with base:
             base.executemany("insert or ignore into r values (?, ?, ?, ?, ?)", rows)
     base.execute("pragma wal_checkpoint(truncate)")
@@ -178,15 +190,19 @@ def store_table(sizes: list[int], where: str | None) -> None:
                 write_s, write_mib, _ = measured(fill, folder, n)
                 before = size(folder)
                 resume_s, resume_mib, missing = measured(resume, folder, n)
-                print(f"{n * RULES:12,} {name:10} {before / n / RULES:10.2f} {write_s:9.2f} "
-                      f"{write_mib:6.0f} {resume_s:9.2f} {resume_mib:6.0f}")  # fmt: skip
+                print(
+                    f"{n * RULES:12,} {name:10} {before / n / RULES:10.2f} {write_s:9.2f} "
+                    f"{write_mib:6.0f} {resume_s:9.2f} {resume_mib:6.0f}"
+                )
                 assert missing == 0
                 if name == "rulekit":
                     merge_s, merge_mib, _ = measured(merge_store, folder, n)
                     check_s, _, wrong = measured(check_store, folder, n)
-                    print(f"{'':12} {'  merged':10} {size(folder) / n / RULES:10.2f} {merge_s:9.2f} "
-                          f"{merge_mib:6.0f}   every part's checksum and a sample: {wrong} wrong, "
-                          f"{check_s:.1f} s")  # fmt: skip
+                    print(
+                        f"{'':12} {'  merged':10} {size(folder) / n / RULES:10.2f} {merge_s:9.2f} "
+                        f"{merge_mib:6.0f}   every part's checksum and a sample: {wrong} wrong, "
+                        f"{check_s:.1f} s"
+                    )
             finally:
                 shutil.rmtree(folder)
 
@@ -210,12 +226,14 @@ def paper(ratings: int = 10**8) -> None:
     """What follows from the format alone."""
     responses = ratings // RULES
     merged = ratings * (4 * 4 + 2) + responses * (16 + 8)
-    print(f"\non paper, {ratings:.0e} ratings of {responses:.0e} responses under {RULES} rules: "
-          f"{ratings * RECORD.itemsize / 1e9:.1f} GB if all of it were in logs "
-          f"({RECORD.itemsize} bytes a rating: two keys of 16, four numbers of 4), "
-          f"{merged / 1e9:.2f} GB merged (18 bytes a rating, 24 a response), and up to as much "
-          f"again while the last merge runs; in memory, a bit a rating and about 70 bytes a "
-          f"response: {(ratings / 8 + 70 * responses) / 2**20:.0f} MiB besides the texts")  # fmt: skip
+    print(
+        f"\non paper, {ratings:.0e} ratings of {responses:.0e} responses under {RULES} rules: "
+        f"{ratings * RECORD.itemsize / 1e9:.1f} GB if all of it were in logs "
+        f"({RECORD.itemsize} bytes a rating: two keys of 16, four numbers of 4), "
+        f"{merged / 1e9:.2f} GB merged (18 bytes a rating, 24 a response), and up to as much "
+        f"again while the last merge runs; in memory, a bit a rating and about 70 bytes a "
+        f"response: {(ratings / 8 + 70 * responses) / 2**20:.0f} MiB besides the texts"
+    )
 
 
 def main() -> None:

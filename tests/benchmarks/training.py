@@ -56,12 +56,28 @@ from rulekit.training.config import PRESETS
 from rulekit.training.trainer import PackedTrainer
 
 PAIRS_PER_STEP, MAX_TOKENS = 8, 1024
-SMALL = {"hidden_size": 256, "intermediate_size": 704, "num_hidden_layers": 6,
-         "num_attention_heads": 8, "num_key_value_heads": 4}  # fmt: skip
-TINY = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 4,
-        "num_attention_heads": 4, "num_key_value_heads": 2}  # fmt: skip
-EIGHT = {"hidden_size": 4096, "intermediate_size": 14_336, "num_hidden_layers": 32,
-         "num_attention_heads": 32, "num_key_value_heads": 8, "rope_theta": 500_000.0}  # fmt: skip
+SMALL = {
+    "hidden_size": 256,
+    "intermediate_size": 704,
+    "num_hidden_layers": 6,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 4,
+}
+TINY = {
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+}
+EIGHT = {
+    "hidden_size": 4096,
+    "intermediate_size": 14_336,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "rope_theta": 500_000.0,
+}
 
 
 class Clock(TrainerCallback):
@@ -101,9 +117,13 @@ def make_folder(folder: Path, pairs: pl.DataFrame, sizes: dict, vocabulary: int)
     special = ["<s>", "</s>", "<pad>", "<|user|>", "<|assistant|>"]
     raw.train_from_iterator(
         pairs["response_a"].to_list() + pairs["response_b"].to_list(),
-        trainers.BpeTrainer(vocab_size=8192, special_tokens=special, show_progress=False,
-                            initial_alphabet=pre_tokenizers.ByteLevel.alphabet()),
-    )  # fmt: skip
+        trainers.BpeTrainer(
+            vocab_size=8192,
+            special_tokens=special,
+            show_progress=False,
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        ),
+    )
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=raw, bos_token="<s>", eos_token="</s>", pad_token="<pad>"
     )
@@ -113,9 +133,14 @@ def make_folder(folder: Path, pairs: pl.DataFrame, sizes: dict, vocabulary: int)
     )
     tokenizer.save_pretrained(folder)
     config = LlamaConfig(
-        **sizes, vocab_size=vocabulary, num_labels=1, max_position_embeddings=MAX_TOKENS,
-        pad_token_id=tokenizer.pad_token_id, bos_token_id=0, eos_token_id=1,
-    )  # fmt: skip
+        **sizes,
+        vocab_size=vocabulary,
+        num_labels=1,
+        max_position_embeddings=MAX_TOKENS,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=0,
+        eos_token_id=1,
+    )
     if sizes is SMALL:
         torch.manual_seed(0)
         AutoModelForSequenceClassification.from_config(config).save_pretrained(folder)
@@ -139,8 +164,13 @@ def device() -> torch.device:
 
 def ours(folder: Path, examples: batches.Examples, **fields) -> tuple[list[float], list[dict]]:
     """Seconds of each step of rulekit's trainer, and its log."""
-    fields = {"model": str(folder), "max_tokens": MAX_TOKENS, "token_budget": 4096,
-              "pairs_per_step": PAIRS_PER_STEP, "evaluation_share": 0.0} | fields  # fmt: skip
+    fields = {
+        "model": str(folder),
+        "max_tokens": MAX_TOKENS,
+        "token_budget": 4096,
+        "pairs_per_step": PAIRS_PER_STEP,
+        "evaluation_share": 0.0,
+    } | fields
     config, clock = load_config(fields), Clock()
     tokenizer = models.load_tokenizer(config)
     with device():  # 8B random weights take minutes on a CPU
@@ -153,9 +183,16 @@ def ours(folder: Path, examples: batches.Examples, **fields) -> tuple[list[float
 
 
 def trl(
-    folder: Path, examples: batches.Examples, order: list[int], *, half=False, passes=1, lora=None,
-    pairs=PAIRS_PER_STEP, **fields,
-) -> list[float]:  # fmt: skip
+    folder: Path,
+    examples: batches.Examples,
+    order: list[int],
+    *,
+    half=False,
+    passes=1,
+    lora=None,
+    pairs=PAIRS_PER_STEP,
+    **fields,
+) -> list[float]:
     """Seconds of each step of TRL's trainer on the same pairs in the same order.
 
     `half` trains bfloat16 weights from a configuration and computes activations again, in so many
@@ -164,7 +201,16 @@ def trl(
     from datasets import Dataset
     from trl import RewardConfig, RewardTrainer
 
-    rows = [dict(zip(("chosen_ids", "rejected_ids"), (ids.tolist() for ids in examples.sequences[i]), strict=True)) for i in order]  # fmt: skip
+    rows = [
+        dict(
+            zip(
+                ("chosen_ids", "rejected_ids"),
+                (ids.tolist() for ids in examples.sequences[i]),
+                strict=True,
+            )
+        )
+        for i in order
+    ]
     clock, on_gpu = Clock(), device().type == "cuda"
     if half:
         described = LlamaConfig.from_pretrained(folder)
@@ -176,17 +222,26 @@ def trl(
         trainer = RewardTrainer(
             model,
             RewardConfig(
-                output_dir=output, per_device_train_batch_size=pairs // passes,
-                gradient_accumulation_steps=passes, num_train_epochs=1,
-                train_sampling_strategy="sequential", bf16=half, gradient_checkpointing=half,
-                use_cpu=not on_gpu, report_to=[], save_strategy="no", disable_tqdm=True,
-                max_length=MAX_TOKENS, logging_steps=1, **fields,
+                output_dir=output,
+                per_device_train_batch_size=pairs // passes,
+                gradient_accumulation_steps=passes,
+                num_train_epochs=1,
+                train_sampling_strategy="sequential",
+                bf16=half,
+                gradient_checkpointing=half,
+                use_cpu=not on_gpu,
+                report_to=[],
+                save_strategy="no",
+                disable_tqdm=True,
+                max_length=MAX_TOKENS,
+                logging_steps=1,
+                **fields,
             ),
             train_dataset=Dataset.from_list(rows),
             processing_class=AutoTokenizer.from_pretrained(folder),
             callbacks=[clock],
             peft_config=lora,
-        )  # fmt: skip
+        )
         trainer.remove_callback(PrinterCallback)
         trainer.train()
     return clock.seconds
@@ -210,12 +265,18 @@ def on_cpu(steps: int, repeats: int) -> None:
         examples = examples_of(pairs, folder, steps * PAIRS_PER_STEP)
         order, tokens = order_of(examples), int(examples.tokens.sum())
         lengths = [len(ids) for group in examples.sequences for ids in group]
-        print(f"{len(examples)} pairs, {tokens} tokens, lengths median {np.median(lengths):.0f}, "
-              f"longest {max(lengths)}; {torch.get_num_threads()} threads, "
-              f"{'processor' if Clock.cpu else 'wall'} seconds, torch {torch.__version__}")  # fmt: skip
-        runs = {"rulekit": lambda: ours(folder, examples)[0],
-                "TRL, dynamic padding": lambda: trl(folder, examples, order),
-                "TRL, padded to 1,024": lambda: trl(folder, examples, order, pad_to_multiple_of=MAX_TOKENS)}  # fmt: skip
+        print(
+            f"{len(examples)} pairs, {tokens} tokens, lengths median {np.median(lengths):.0f}, "
+            f"longest {max(lengths)}; {torch.get_num_threads()} threads, "
+            f"{'processor' if Clock.cpu else 'wall'} seconds, torch {torch.__version__}"
+        )
+        runs = {
+            "rulekit": lambda: ours(folder, examples)[0],
+            "TRL, dynamic padding": lambda: trl(folder, examples, order),
+            "TRL, padded to 1,024": lambda: trl(
+                folder, examples, order, pad_to_multiple_of=MAX_TOKENS
+            ),
+        }
         runs["rulekit"]()  # warm-up
         rates: dict[str, list[float]] = {name: [] for name in runs}
         for turn in range(repeats):
@@ -226,8 +287,10 @@ def on_cpu(steps: int, repeats: int) -> None:
                 )
         for name in list(runs)[1:]:
             ratios = [a / b for a, b in zip(rates["rulekit"], rates[name], strict=True)]
-            print(f"rulekit / {name}: {statistics.median(ratios):.2f} "
-                  f"({min(ratios):.2f} to {max(ratios):.2f}, {repeats} turns)")  # fmt: skip
+            print(
+                f"rulekit / {name}: {statistics.median(ratios):.2f} "
+                f"({min(ratios):.2f} to {max(ratios):.2f}, {repeats} turns)"
+            )
 
 
 def encoder() -> None:
@@ -237,15 +300,19 @@ def encoder() -> None:
     for precision in ("float32", "bf16"):
         with tempfile.TemporaryDirectory() as output:
             begun, used = time.perf_counter(), time.process_time()
-            done = rk.training.train("encoder-cpu", pairs, output=output, precision=precision,
-                                     evaluation_share=0.2)  # fmt: skip
+            done = rk.training.train(
+                "encoder-cpu", pairs, output=output, precision=precision, evaluation_share=0.2
+            )
             seconds, used = time.perf_counter() - begun, time.process_time() - used
             rows = pl.read_ndjson(Path(output) / "metrics.jsonl", infer_schema_length=None)
             rates[precision] = float(rows["tokens_per_second"].drop_nulls().median())
             m = done.metrics
-            print(f"{precision:<8} {seconds:6.1f} s in all ({used:.1f} s of processors), {rates[precision]:7.0f} tokens/s (median step), held out "
-                  f"{m['accuracy']:.3f} [{m['accuracy_low']:.3f}, {m['accuracy_high']:.3f}] of {m['n_decided']} pairs, "
-                  f"loss {m['loss']:.3f}", flush=True)  # fmt: skip
+            print(
+                f"{precision:<8} {seconds:6.1f} s in all ({used:.1f} s of processors), {rates[precision]:7.0f} tokens/s (median step), held out "
+                f"{m['accuracy']:.3f} [{m['accuracy_low']:.3f}, {m['accuracy_high']:.3f}] of {m['n_decided']} pairs, "
+                f"loss {m['loss']:.3f}",
+                flush=True,
+            )
     print(f"bf16 / float32: {rates['bf16'] / rates['float32']:.2f}")
 
 
@@ -253,9 +320,15 @@ def encoder() -> None:
 
 STEP = {name: PRESETS["h200-8b"][name] for name in ("pairs_per_step", "token_budget")}
 TINY_STEP = {"pairs_per_step": 4, "token_budget": 2 * MAX_TOKENS}
-OWN = {"random_weights": True, "precision": "bf16-stochastic", "optimizer_states": "bf16",
-              "checkpointed_layers": "all", "learning_rate": 5e-6, "max_tokens": MAX_TOKENS,
-              "evaluation_share": 0.0}  # fmt: skip
+OWN = {
+    "random_weights": True,
+    "precision": "bf16-stochastic",
+    "optimizer_states": "bf16",
+    "checkpointed_layers": "all",
+    "learning_rate": 5e-6,
+    "max_tokens": MAX_TOKENS,
+    "evaluation_share": 0.0,
+}
 RULEKIT = {
     "full": OWN,
     "full-24": OWN | {"checkpointed_layers": 24},
@@ -274,9 +347,12 @@ def on_gpu(only: list[str], steps: int, tiny: bool) -> bool:
     pairs = rk.sources.load("hh-rlhf/harmless-base-test").sample(fraction=1.0, shuffle=True, seed=0)
     pairs = pairs.head(400) if tiny else pairs
     peak = matrix_peak(256 if tiny else 8192)
-    common = {"device": torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU",
-              "torch": torch.__version__, "model": "tiny" if tiny else "8B",
-              "peak_tflops": round(peak / 1e12, 4)}  # fmt: skip
+    common = {
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU",
+        "torch": torch.__version__,
+        "model": "tiny" if tiny else "8B",
+        "peak_tflops": round(peak / 1e12, 4),
+    }
     good, step = True, TINY_STEP if tiny else STEP
     with tempfile.TemporaryDirectory() as name:
         folder = make_folder(Path(name), pairs, TINY if tiny else EIGHT, 8192 if tiny else 128_256)
@@ -294,7 +370,9 @@ def on_gpu(only: list[str], steps: int, tiny: bool) -> bool:
                     else:
                         found |= speed(case, folder, examples, step, peak)
             except Exception as error:
-                found["failed"] = f"{type(error).__name__}: {str(error).splitlines()[0][:200] if str(error) else ''}"  # fmt: skip
+                found["failed"] = (
+                    f"{type(error).__name__}: {str(error).splitlines()[0][:200] if str(error) else ''}"
+                )
             good &= "failed" not in found
             print(json.dumps(found), flush=True)
     return good
@@ -342,19 +420,29 @@ def _their_steps(
 
         lora = LoraConfig(task_type="SEQ_CLS", r=lora, lora_alpha=32, target_modules="all-linear")
     return trl(
-        folder, examples, order_of(examples, pairs, budget), half=True, lora=lora, pairs=pairs,
-        passes=2 * pairs * MAX_TOKENS // budget, **fields,
-    )  # fmt: skip
+        folder,
+        examples,
+        order_of(examples, pairs, budget),
+        half=True,
+        lora=lora,
+        pairs=pairs,
+        passes=2 * pairs * MAX_TOKENS // budget,
+        **fields,
+    )
 
 
 def loss_falls(folder: Path, pairs: pl.DataFrame, steps=200, learning_rate=2e-5) -> dict:
     """Mean loss of the first and the last tenth of the steps on responses that end in yes or no."""
-    ends = [(pl.col(f"response_{side}") + word).alias(f"response_{side}")
-            for side, word in (("a", " Yes."), ("b", " No."))]  # fmt: skip
+    ends = [
+        (pl.col(f"response_{side}") + word).alias(f"response_{side}")
+        for side, word in (("a", " Yes."), ("b", " No."))
+    ]
     examples = examples_of(pairs.with_columns(ends), folder, steps // 4 * PAIRS_PER_STEP)
     _, log = ours(folder, examples, **OWN | {"max_steps": steps, "learning_rate": learning_rate})
     tenth = steps // 10
-    first, last = (statistics.mean(row["loss"] for row in part) for part in (log[:tenth], log[-tenth:]))  # fmt: skip
+    first, last = (
+        statistics.mean(row["loss"] for row in part) for part in (log[:tenth], log[-tenth:])
+    )
     found = {"steps": len(log), "first_loss": round(first, 4), "last_loss": round(last, 4)}
     if not last < first:
         found["failed"] = f"the loss did not fall: {first:.4f} to {last:.4f}"
@@ -379,13 +467,19 @@ if __name__ == "__main__":
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--cpu-seconds", action="store_true",
-                        help="count the processor's seconds: for a machine that others use too")  # fmt: skip
+    parser.add_argument(
+        "--cpu-seconds",
+        action="store_true",
+        help="count the processor's seconds: for a machine that others use too",
+    )
     parser.add_argument("--encoder", action="store_true")
     parser.add_argument("--gpu", action="store_true")
     parser.add_argument("--only", nargs="+", choices=CASES, default=CASES, help="with --gpu")
-    parser.add_argument("--tiny", action="store_true",
-                        help="with --gpu: a tiny model, on a CPU where there is no GPU")  # fmt: skip
+    parser.add_argument(
+        "--tiny",
+        action="store_true",
+        help="with --gpu: a tiny model, on a CPU where there is no GPU",
+    )
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     Clock.cpu = arguments.cpu_seconds
