@@ -292,7 +292,7 @@ def accuracy_against_cost(frame: pl.DataFrame, title: str) -> alt.LayerChart:
     Parameters
     ----------
     frame
-        Columns order, stop, cost in (0, 1], value, low, high, as `adaptive.cost_curve` gives them.
+        Columns order, stop, cost in (0, 1], value, low, high, as `rating.cost_curve` gives them.
     title
         The finding.
     """
@@ -320,7 +320,7 @@ def judge_quality(frame: pl.DataFrame, title: str, axis: str) -> alt.LayerChart:
     Parameters
     ----------
     frame
-        Columns rule, value, low, high, reference, as `quality.judge_quality` gives them for one
+        Columns rule, value, low, high, reference, as `rating.judge_quality` gives them for one
         figure; rows without a value are not drawn.
     title
         The finding.

@@ -10,9 +10,10 @@ from hashlib import blake2b
 import numpy as np
 import polars as pl
 
-from rulekit.annotate import Ledger, annotate
-from rulekit.rules import RuleSet
-from rulekit.store import Store
+from rulekit.inputs.rules import RuleSet
+from rulekit.rating.annotation import annotate
+from rulekit.rating.ledger import Ledger
+from rulekit.rating.store import Store
 
 RULES = RuleSet.from_texts([f"The response keeps promise number {j}." for j in range(12)])
 

@@ -16,15 +16,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rulekit as rk
-from rulekit import export, quality
-from rulekit.annotate import Incomplete, Ledger, annotate, annotate_to_folder, judge_named
 from rulekit.cli import main
-from rulekit.evaluate import calibration_error, cohen_kappa
 from rulekit.files import sha256
-from rulekit.judges.client import RunStopped
-from rulekit.parts import keys
-from rulekit.sources import Labelled
-from rulekit.store import Store, response_key, rule_key
+from rulekit.inputs.sources import Labelled
+from rulekit.judges import judge_named
+from rulekit.judges.contract import RunStopped
+from rulekit.measures import calibration_error, cohen_kappa
+from rulekit.rating import export, quality
+from rulekit.rating.annotation import annotate, annotate_to_folder
+from rulekit.rating.job import Incomplete
+from rulekit.rating.ledger import Ledger
+from rulekit.rating.sorted_parts import keys
+from rulekit.rating.store import Store, response_key, rule_key
 from tests.annotating import (
     RULES,
     HashJudge,
@@ -415,7 +418,7 @@ def test_anytime_stops_when_sure_and_matches_the_curve_of_a_full_rating(tmp_path
         assert (confidence[: n - 1] < 0.7).all()
         assert n == CELLS or confidence[n - 1] >= 0.7
         assert labels.margin[i] == pytest.approx(margins[i, n - 1], abs=1e-5)
-    curve = rk.adaptive.cost_curve(
+    curve = rk.rating.cost_curve(
         full, {"named": order}, pairs["preference"], thresholds=[0.7], beta=2.0
     )
     row = curve.filter(stop="confidence").row(0, named=True)
@@ -643,7 +646,7 @@ def dialogues() -> pl.DataFrame:
     prompt = [{"role": role, "content": content} for role, content in turns]
     rows = [("d", prompt, "Mix flour.", "No.", 1), ("s", prompt[:1], "Good day.", "No.", 1)]
     names = ("pair_id", "prompt", "response_a", "response_b", "preference")
-    return rk.pairs.check_pairs(pl.DataFrame(rows, schema=names, orient="row"))
+    return rk.inputs.check_pairs(pl.DataFrame(rows, schema=names, orient="row"))
 
 
 @pytest.fixture(scope="module")
@@ -679,7 +682,7 @@ def test_a_dialogue_is_rated_as_the_judge_itself_reads_it(tiny, tmp_path):
 
 def test_a_text_that_looks_like_a_dialogue_is_not_that_dialogue():
     prompt = dialogues()["prompt"].to_list()[0]
-    assert response_key(prompt, "r") != response_key(rk.pairs.prompt_text(prompt), "r")
+    assert response_key(prompt, "r") != response_key(rk.inputs.prompt_text(prompt), "r")
     assert response_key(prompt[:1], "r") == response_key("Hello", "r")
 
 
@@ -795,12 +798,12 @@ def test_a_budget_holds_over_runs_and_a_stop_by_it_says_so(tmp_path):
         free, ledger = judge_at(server, prices=prices), Ledger()
         annotate(pairs[:4], FEW, free, tmp_path, ledger=ledger)
         budget, before = 2 * ledger.cost, len(server.requests)
-        assert 0 < ledger.cost == free.ledger.cost
+        assert 0 < ledger.cost == free.spending.cost
         for _ in range(2):  # a judge of its own each, as in a new process
             judge = judge_at(server, prices={**prices, "budget": budget})
             with pytest.raises(Incomplete, match=r"not sent: the budget of .* spent by all runs"):
                 annotate(pairs, FEW, judge, tmp_path, batch=1)
-            assert judge.ledger.earlier >= ledger.cost
+            assert judge.spending.earlier >= ledger.cost
         assert before < len(server.requests) <= 2 * before
         with Store(tmp_path, judge.identity) as store:
             assert store.spending()["cost"] <= budget
@@ -844,7 +847,7 @@ def test_what_a_batch_cost_is_noted_though_it_was_interrupted_and_a_line_was_tor
 
 
 def test_scores_are_streamed_with_few_ratings_in_memory_at_a_time(tmp_path, monkeypatch):
-    monkeypatch.setattr("rulekit.work._CELLS", 10 * CELLS)
+    monkeypatch.setattr("rulekit.rating.job._CELLS", 10 * CELLS)
     pairs, asked, get = some_pairs(100), [], Store.get
 
     def watched(store, responses, rules):
@@ -866,7 +869,7 @@ def test_the_torn_log_of_a_killed_writer_is_read_once(tmp_path, monkeypatch):
     log.write_bytes(log.read_bytes()[:-5])
     with Store(tmp_path, HashJudge.identity) as store:
         read = []
-        monkeypatch.setattr("rulekit.store._parse", lambda *a: read.append(a))
+        monkeypatch.setattr("rulekit.rating.store._parse", lambda *a: read.append(a))
         assert len(store) == len(store) == (90 - 2) * CELLS  # the last batch of two
     assert not read
 
@@ -874,7 +877,7 @@ def test_the_torn_log_of_a_killed_writer_is_read_once(tmp_path, monkeypatch):
 def test_off_a_terminal_a_line_tells_how_far_it_is_and_tests_are_quiet(
     tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setattr("rulekit.ledger._HEARTBEAT", 0.0)
+    monkeypatch.setattr("rulekit.rating.ledger._HEARTBEAT", 0.0)
     annotate(some_pairs(4), RULES, HashJudge(), tmp_path / "quiet")
     assert not capsys.readouterr().err
     monkeypatch.delenv("PYTEST_CURRENT_TEST")
@@ -984,11 +987,11 @@ def test_adaptive_and_anytime_give_the_complete_pairs_where_ratings_failed(tmp_p
 def test_the_curve_counts_tokens_where_the_judge_tells_them():
     scores = expected(20)
     order = rk.select(scores, CELLS, "random", seed=1)
-    curve = rk.adaptive.cost_curve(scores, {"random": order}, np.ones(20), tokens=(100, 10), step=4)
+    curve = rk.rating.cost_curve(scores, {"random": order}, np.ones(20), tokens=(100, 10), step=4)
     row = curve.filter(stop="first k", setting=CELLS).row(0, named=True)
     assert row["tokens"] == 2 * (3 * 100 + CELLS * 10)
     assert row["token_cost"] == pytest.approx((300 + 120) / (100 + 120))
-    without = rk.adaptive.cost_curve(scores, {"random": order}, np.ones(20))
+    without = rk.rating.cost_curve(scores, {"random": order}, np.ones(20))
     assert without["tokens"].null_count() == len(without)
 
 

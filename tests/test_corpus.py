@@ -15,7 +15,7 @@ from sklearn.metrics import cohen_kappa_score
 import rulekit as rk
 from rulekit.encoder import Encoder
 from rulekit.files import resource
-from rulekit.pairs import prompt_text
+from rulekit.inputs.pairs import prompt_text
 
 CATEGORIES = {
     "violence",
@@ -167,7 +167,7 @@ def test_the_ranking_is_not_a_sum_of_the_annotated_rules():
     pairs = rk.sources.load("embedded")
     _, scores = rk.sources.load_ratings("embedded")
     margin = rk.label(scores, rk.select(scores, method="all")).margin
-    agreement = rk.evaluate.pairwise_accuracy(margin, pairs["preference"]).value
+    agreement = rk.measures.pairwise_accuracy(margin, pairs["preference"]).value
     assert 0.7 < agreement < 0.95
 
 
@@ -208,7 +208,7 @@ def test_second_reading_covers_a_quarter_of_the_responses_in_every_category(corp
 
 def test_agreement_of_the_two_readers_is_that_of_scikit_learn_and_of_the_card():
     _, first, second, _ = rk.sources.second_reading()
-    table = rk.judging.reader_agreement(resamples=20)
+    table = rk.studies.reader_agreement(resamples=20)
     overall = dict(zip(table["category"], table["kappa"], strict=True))["all"]
     assert overall == pytest.approx(cohen_kappa_score(first.ravel(), second.ravel()), abs=1e-12)
     assert table["kappa"].min() > 0.6
@@ -218,7 +218,7 @@ def test_agreement_of_the_two_readers_is_that_of_scikit_learn_and_of_the_card():
 
 
 def test_agreement_of_the_two_rankings_is_that_of_scipy_and_of_the_card():
-    found = rk.judging.ranking_agreement()
+    found = rk.studies.ranking_agreement()
     taus = [
         kendalltau([a.index(r) for r in "abcd"], [b.index(r) for r in "abcd"]).statistic
         for a, b in rk.sources.second_rankings()
@@ -232,10 +232,10 @@ def test_agreement_of_the_two_rankings_is_that_of_scipy_and_of_the_card():
 
 
 def test_cohen_kappa_knows_chance_agreement_and_refuses_unequal_lengths():
-    assert rk.evaluate.cohen_kappa([1, 0, 1, 0], [1, 0, 1, 0]) == 1
-    assert rk.evaluate.cohen_kappa([1, 1, 0, 0], [1, 0, 1, 0]) == 0
+    assert rk.measures.cohen_kappa([1, 0, 1, 0], [1, 0, 1, 0]) == 1
+    assert rk.measures.cohen_kappa([1, 1, 0, 0], [1, 0, 1, 0]) == 0
     with pytest.raises(ValueError, match="3 and 2 categories"):
-        rk.evaluate.cohen_kappa([1, 1, 0], [1, 0])
+        rk.measures.cohen_kappa([1, 1, 0], [1, 0])
 
 
 def test_the_card_states_the_counts_of_the_corpus(corpus):
@@ -251,7 +251,7 @@ def test_the_card_states_the_counts_of_the_corpus(corpus):
     pairs = rk.sources.load("embedded")
     _, scores = rk.sources.load_ratings("embedded")
     margin = rk.label(scores, rk.select(scores, method="all")).margin
-    agreement = rk.evaluate.pairwise_accuracy(margin, pairs["preference"]).value
+    agreement = rk.measures.pairwise_accuracy(margin, pairs["preference"]).value
     for statement in (
         f"{kinds['unsafe']} prompts are unsafe ({severity['minor']} minor, {severity['moderate']} "
         f"moderate, {severity['severe']} severe), {kinds['over_refusal']} over-refusal, "

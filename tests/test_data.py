@@ -9,7 +9,7 @@ import pytest
 
 import rulekit as rk
 from rulekit.files import resource, sha256
-from rulekit.sources import vote_table, xstest_pairs
+from rulekit.inputs.downloads import vote_table, xstest_pairs
 
 
 @pytest.fixture(scope="module")
@@ -20,14 +20,14 @@ def rules():
 def test_one_hundred_absolute_rules_in_twelve_categories_without_near_duplicates(rules):
     assert (len(rules), len(set(rules.categories))) == (100, 12)
     assert rules.superlatives() == {}
-    assert rules.near_duplicates(0.85) == []
+    assert rk.studies.near_duplicates(rules, 0.85) == []
 
 
 def test_superlatives_and_near_duplicates_are_found():
     found = rk.RuleSet.from_texts(["It is the best answer.", "It helps.", "It is at least honest."])
     assert found.superlatives() == {"r000": "best"}
     twins = ["The response is polite to the user.", "The response is polite towards the user."]
-    assert len(rk.RuleSet.from_texts(twins).near_duplicates()) == 1
+    assert len(rk.studies.near_duplicates(rk.RuleSet.from_texts(twins))) == 1
 
 
 def test_rules_survive_the_disk_and_their_hash_follows_the_texts(rules, tmp_path):
@@ -97,7 +97,7 @@ def test_real_votes_reproduce_the_reference_figures(real_data):
     assert (len(pairs), len(rules)) == (1160, 21)  # two of the 1,162 hold an empty response
     for method, expected in (("all", 0.602), ("max_discrepancy", 0.601)):
         margin = rk.label(scores, rk.select(scores, 5, method)).margin
-        found = rk.evaluate.pairwise_accuracy(margin, pairs["preference"])
+        found = rk.measures.pairwise_accuracy(margin, pairs["preference"])
         assert found.value == pytest.approx(expected, abs=0.005)
 
 
@@ -124,9 +124,10 @@ def test_download_conversions_reproduce_the_pinned_content(real_data):
         for m in models
     }
     lines = sorted(xstest_pairs(frames).encode().splitlines(keepends=True))
-    from rulekit.sources import _VOTE_TABLE, _XSTEST_PAIRS, _votes
+    from rulekit.inputs.downloads import VOTE_TABLE, XSTEST_PAIRS
+    from rulekit.inputs.sources import _votes
 
-    assert sha256(b"".join(lines)) == _XSTEST_PAIRS.sha256
+    assert sha256(b"".join(lines)) == XSTEST_PAIRS.sha256
     import gzip
     import json
 
@@ -138,7 +139,7 @@ def test_download_conversions_reproduce_the_pinned_content(real_data):
         "p_rejected": "prob_B",
         "p_neither": "prob_NA",
     }
-    assert sha256(vote_table(_votes().rename(public), dialogues)) == _VOTE_TABLE.sha256
+    assert sha256(vote_table(_votes().rename(public), dialogues)) == VOTE_TABLE.sha256
 
 
 def test_import_loads_neither_torch_nor_transformers_nor_altair():

@@ -35,18 +35,18 @@ def row(frame, name, k=None):
 def test_accuracy_does_not_hang_on_the_order_in_which_rules_are_listed():
     """All |δ| tie: the first rule of the list is right always, but is chosen in 1 of 8 orders."""
     pairs, scores = planted()
-    labels = rk.experiment.rule_orders(pairs, scores, 1, "max_discrepancy", orders=200)
+    labels = rk.studies.rule_orders(pairs, scores, 1, "max_discrepancy", orders=200)
     right = (labels == pairs["preference"].to_numpy()).mean()
     assert right == pytest.approx(1 / 8 + 7 / 8 / 2, abs=0.05)
     backwards = scores.columns(np.arange(8)[::-1])
-    mirrored = rk.experiment.rule_orders(pairs, backwards, 1, "max_discrepancy", orders=200)
+    mirrored = rk.studies.rule_orders(pairs, backwards, 1, "max_discrepancy", orders=200)
     assert (mirrored == pairs["preference"].to_numpy()).mean() == pytest.approx(right, abs=0.06)
 
 
 def test_the_grid_finds_the_rule_that_other_prompts_vouch_for():
     pairs, scores = planted()
     test = np.arange(len(pairs)) >= 240
-    grid = rk.experiment.selection_grid(pairs, scores, test, ks=(1, 8), orders=10)
+    grid = rk.studies.selection_grid(pairs, scores, test, ks=(1, 8), orders=10)
     static = row(grid, "static", 1)
     assert static["value"] == 1.0
     assert static["information"] == pytest.approx(1.0, abs=0.01)
@@ -64,9 +64,9 @@ def test_static_in_the_table_never_sees_the_preferences_of_its_own_prompt():
     """Preferences without a rule that says them: cross-fitted choice is no better than chance."""
     pairs, scores = planted()
     noise = scores.columns(np.arange(1, 8))
-    table = rk.experiment.selection_table(pairs, noise, k=1, orders=10)
+    table = rk.studies.selection_table(pairs, noise, k=1, orders=10)
     assert row(table, "static")["cluster_low"] < 0.5
-    assert row(rk.experiment.selection_table(pairs, scores, k=1, orders=3), "static")["value"] == 1
+    assert row(rk.studies.selection_table(pairs, scores, k=1, orders=3), "static")["value"] == 1
 
 
 def test_pairs_without_a_preference_count_nowhere():
@@ -77,7 +77,7 @@ def test_pairs_without_a_preference_count_nowhere():
         .otherwise("preference")
         .alias("preference")
     )
-    table = rk.experiment.selection_table(some, scores, k=3, orders=2)
+    table = rk.studies.selection_table(some, scores, k=3, orders=2)
     assert set(table["n"]) == {180}
-    grid = rk.experiment.selection_grid(some, scores, np.arange(360) >= 240, ks=(3,), orders=2)
+    grid = rk.studies.selection_grid(some, scores, np.arange(360) >= 240, ks=(3,), orders=2)
     assert set(grid["n"]) == {60}

@@ -13,7 +13,7 @@ from sklearn.feature_selection._mutual_info import _compute_mi_cc, _compute_mi_c
 from sklearn.metrics import mutual_info_score
 
 import rulekit as rk
-from rulekit import estimators
+from rulekit.information import checks, counts, neighbours
 from rulekit.kernels import selection
 from rulekit.kernels import votes as kernel
 from tests import oracles
@@ -119,10 +119,10 @@ def test_mixed_equals_its_plain_twin_on_any_lattice(n, k, values, seed):
     rng = np.random.default_rng(seed)
     x = rng.integers(values, size=n) / 7 + (rng.random(n) < 0.3) * rng.random(n)
     y = np.append(rng.integers(3, size=n - 2), [0, 0])
-    found = estimators.class_information(x[:, None], y, "mixed", "nats", k)[0]
+    found = neighbours.class_information(x[:, None], y, "mixed", "nats", k)[0]
     assert found == pytest.approx(oracles.class_information(x, y, k), abs=1e-10)
     order = np.argsort(x, kind="stable")
-    sorted_way = estimators.sorted_nats(x[order], y[order], k)
+    sorted_way = neighbours.sorted_nats(x[order], y[order], k)
     assert sorted_way == pytest.approx(found, abs=1e-12)
 
 
@@ -131,7 +131,7 @@ def test_mixed_equals_its_plain_twin_on_any_lattice(n, k, values, seed):
 def test_mixed_of_two_quantities_equals_the_authors_algorithm(n, values, seed):
     rng = np.random.default_rng(seed)
     x, y = (rng.integers(values, size=n) + (rng.random(n) < 0.5) * rng.random(n) for _ in "xy")
-    found = estimators.pair_information(x, y, "mixed", "nats", 3)
+    found = neighbours.pair_information(x, y, "mixed", "nats", 3)
     expected = oracles.gao_information(x[:, None], y[:, None], 3)
     assert found == pytest.approx(expected + digamma(n) - np.log(n), abs=1e-9)
 
@@ -284,7 +284,7 @@ def test_thread_count_changes_nothing(monkeypatch):
     for one, three in zip(*results, strict=True):
         assert (one == three).all()
     one, three = (
-        estimators.class_information(delta, y, "mixed", "nats", 3, threads=t) for t in (1, 3)
+        neighbours.class_information(delta, y, "mixed", "nats", 3, threads=t) for t in (1, 3)
     )
     assert (one == three).all()
 
@@ -301,8 +301,8 @@ def test_the_exact_p_value_of_a_2x2_table_is_near_fishers_and_uses_no_seed():
 
 
 def _planes(votes, y):
-    planes, n = estimators.vote_planes("votes", votes)
-    return planes, estimators.preference_planes(y, n), n
+    planes, n = checks.vote_planes("votes", votes)
+    return planes, checks.preference_planes(y, n), n
 
 
 def _enumerated(table) -> float:
@@ -473,7 +473,7 @@ def test_weighted_neighbours_estimate_the_weighted_law():
 def test_equal_weights_change_nothing_and_rows_of_weight_zero_do_not_count(estimator):
     x, y = gaussian_classes(300, 0.5, 21)
     given = np.arange(300) % 2
-    if estimator in estimators.DISCRETE:
+    if estimator in counts.DISCRETE:
         x = np.sign(x)
     y = x + y if estimator == "ksg" else y
     equal, half = np.full(300, 0.3), np.repeat([0.2, 0.0], 150)

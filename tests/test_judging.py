@@ -7,9 +7,12 @@ import polars as pl
 import pytest
 
 import rulekit as rk
-from rulekit import judging, runs, sources
+from rulekit import runs
+from rulekit.inputs import sources
+from rulekit.inputs.sources import Labelled
 from rulekit.judges.encoder import EncoderJudge
-from rulekit.sources import Labelled
+from rulekit.studies import judges as judging
+from rulekit.training.encoder_judge import train_encoder_judge
 
 
 @pytest.fixture(scope="module")
@@ -77,14 +80,14 @@ def test_propositions_are_ranked_by_people_s_labels_and_rare_ones_left_out(split
 
 def test_designs_are_compared_on_every_so_manieth_rule_with_intervals(splits):
     train, validation = splits["train"], splits["validation"]
-    table = judging.design_table(["frozen"], train, validation, rules_every=20)
-    assert table["design"].to_list() == ["each rule's frequency", "frozen"]
+    table = judging.network_table(["frozen"], train, validation, rules_every=20)
+    assert table["network"].to_list() == ["each rule's frequency", "frozen"]
     row = table.row(1, named=True)
     assert row["log_loss"] < table["log_loss"][0] + 0.05
     for name in ("log_loss", "relevant_auc", "satisfied_auc"):
         assert row[f"{name}_low"] < row[name] < row[f"{name}_high"]
     with pytest.raises(ValueError, match="rules_every is 0"):
-        judging.design_table(["frozen"], train, validation, rules_every=0)
+        judging.network_table(["frozen"], train, validation, rules_every=0)
 
 
 def test_the_judge_is_made_from_train_and_validation_alone(monkeypatch, tmp_path):
@@ -98,7 +101,7 @@ def test_the_judge_is_made_from_train_and_validation_alone(monkeypatch, tmp_path
     judge = EncoderJudge.load()
     assert set(asked) == {("embedded", "train"), ("embedded", "validation")}
     train, validation = (real("embedded", s) for s in ("train", "validation"))
-    again = EncoderJudge.train(train, validation)
+    again = train_encoder_judge(train, validation)
     some = real("embedded", "test")
     np.testing.assert_allclose(
         judge.rate(some.prompts[:8], some.responses[:8], some.rules),
@@ -124,12 +127,12 @@ def test_distilling_a_teacher_that_can_be_learned_raises_agreement_with_it():
 def test_the_notebook_runs_and_tells_designs_calibration_and_agreement(tmp_path):
     folder = runs.run(
         "judge",
-        parameters={"designs": ["frozen"], "real_data": False},
+        parameters={"networks": ["frozen"], "real_data": False},
         runs=tmp_path,
         say=lambda _: None,
     )
     found = json.loads((folder / "metrics.json").read_text())["10_judge"]
-    assert [row["design"] for row in found["designs"]] == ["each rule's frequency", "frozen"]
+    assert [row["network"] for row in found["networks"]] == ["each rule's frequency", "frozen"]
     assert found["test"]["n_responses"] == 144
     assert found["test"]["relevant_auc"] > found["test"]["floor_relevant_auc"]
     assert 0 <= found["test"]["satisfied_calibration_error"] < 0.3

@@ -38,11 +38,12 @@ from transformers import (
 )
 
 import rulekit as rk
-from rulekit.judges import prompts, shared_pass, tree_attention
-from rulekit.judges.diagnostics import order_effects
-from rulekit.judges.local import LocalJudge
-from rulekit.judges.shared_pass import Tree
-from rulekit.judges.tokens import answer_tokens
+from rulekit.judges import prompts
+from rulekit.judges.local import shared_pass, tree_attention
+from rulekit.judges.local.judge import LocalJudge
+from rulekit.judges.local.shared_pass import Tree
+from rulekit.judges.local.tokens import answer_tokens
+from rulekit.judges.orders import order_effects
 
 pytestmark = pytest.mark.filterwarnings("ignore:the three answers hold")  # random weights
 
@@ -517,7 +518,7 @@ def test_identity_follows_weights_template_precision_and_limit(judge, tokenizer,
 
 
 def test_scores_of_pairs_and_what_shuffled_rules_and_swapped_responses_change(judge, rules):
-    pairs = rk.pairs.check_pairs(
+    pairs = rk.inputs.check_pairs(
         pl.DataFrame(
             {
                 "pair_id": ["p", "q"],

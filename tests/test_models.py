@@ -7,9 +7,9 @@ from sklearn.metrics import f1_score, mutual_info_score, roc_auc_score
 
 import rulekit as rk
 from rulekit.encoder import Encoder
-from rulekit.judges import designs
+from rulekit.judges import networks
 from rulekit.judges.encoder import EncoderJudge
-from rulekit.training import RewardModelConfig, RuleAdapter, cross_fit_adapter
+from rulekit.training import RewardModelConfig, RuleAdapter, cross_fit_adapter, encoder_judge
 from rulekit.training.reward_model import RewardModel
 
 
@@ -46,7 +46,7 @@ def test_recorded_judge_replays_in_any_order_and_refuses_the_unknown(embedded):
 def test_encoder_judge_rates_new_rules_and_knows_relevant_rules_on_unseen_prompts():
     train, test = (rk.sources.load_labelled("embedded", s) for s in ("train", "test"))
     judge = rk.judges.get("encoder")
-    report = rk.judging.judge_report(judge, test, train)
+    report = rk.studies.judge_report(judge, test, train)
     assert report["relevant_auc_low"] > report["floor_relevant_auc"]
     assert report["satisfied_auc_low"] > 0.55
     assert report["log_loss"] < report["floor_log_loss"]
@@ -60,7 +60,7 @@ def test_calibration_repairs_probabilities_that_are_too_sharp():
     validation, test = (rk.sources.load_labelled("embedded", s) for s in ("validation", "test"))
     judge = rk.judges.get("encoder")
     sharp = EncoderJudge(judge.model, (5 * judge.relevant[0], 0.0), (5 * judge.satisfied[0], 1.0))
-    mended = sharp.calibrate(validation)
+    mended = encoder_judge.calibrated(sharp, validation)
     assert mended.relevant == pytest.approx(judge.relevant, rel=0.01)
     assert mended.satisfied == pytest.approx(judge.satisfied, rel=0.01)
 
@@ -71,8 +71,8 @@ def test_calibration_repairs_probabilities_that_are_too_sharp():
     assert loss(mended) < loss(sharp)
 
 
-@pytest.mark.parametrize("design", sorted(designs.DESIGNS))
-def test_every_design_learns_a_planted_rule_and_repeats_with_its_seed(design):
+@pytest.mark.parametrize("network", sorted(networks.NETWORKS))
+def test_every_design_learns_a_planted_rule_and_repeats_with_its_seed(network):
     """Responses that thank satisfy the rule of thanking; unseen topics are judged right."""
     topics = [
         "the train",
@@ -95,10 +95,10 @@ def test_every_design_learns_a_planted_rule_and_repeats_with_its_seed(design):
     seen = [i for i in range(24) if i % 12 < 9]
     texts = [topics[i % 12] for i in range(24)], responses
     train = [[t[i] for i in seen] for t in texts]
-    model = designs.fit(design, *train, rules, scores[seen], epochs=6)
-    again = designs.fit(design, *train, rules, scores[seen], epochs=6)
-    p = designs.logits(model, *texts, rules).softmax(-1).numpy()
-    assert np.array_equal(p, designs.logits(again, *texts, rules).softmax(-1).numpy())
+    model = encoder_judge.fit(network, *train, rules, scores[seen], epochs=6)
+    again = encoder_judge.fit(network, *train, rules, scores[seen], epochs=6)
+    p = networks.logits(model, *texts, rules).softmax(-1).numpy()
+    assert np.array_equal(p, networks.logits(again, *texts, rules).softmax(-1).numpy())
     unseen = [i for i in range(24) if i % 12 >= 9]
     assert (np.sign(p[unseen, :, 2] - p[unseen, :, 0]) == scores[unseen]).mean() > 0.9
 
@@ -115,7 +115,7 @@ def test_distilled_judge_learns_a_teachers_discrepancies_whichever_side_comes_fi
     )
     rules = rk.RuleSet.from_texts(["The response is kind to the user."])
     teacher = rk.Scores(np.ones((16, 1)), -np.ones((16, 1)))
-    judge = EncoderJudge.distil(pairs[:12], rules, teacher.rows(np.arange(16) < 12))
+    judge = encoder_judge.distil_encoder_judge(pairs[:12], rules, teacher.rows(np.arange(16) < 12))
     found = judge.score(pairs[12:], rules).discrepancy
     swapped = pairs.rename({"response_a": "response_b", "response_b": "response_a"})
     assert (found > 0.5).all()
@@ -126,14 +126,14 @@ def test_reliability_bins_hold_every_case_and_a_perfect_forecast_has_no_error():
     rng = np.random.default_rng(0)
     probability = rng.random(20_000)
     outcome = rng.random(20_000) < probability
-    frame = rk.evaluate.reliability(probability, outcome)
+    frame = rk.measures.reliability(probability, outcome)
     assert (len(frame), frame["n"].sum()) == (10, 20_000)
     inside = (frame["low"] <= frame["predicted"]) & (frame["predicted"] <= frame["high"])
     assert inside.sum() >= 8
-    assert rk.evaluate.calibration_error(probability, outcome) < 0.02
-    assert rk.evaluate.calibration_error(probability**3, outcome) > 0.1
+    assert rk.measures.calibration_error(probability, outcome) < 0.02
+    assert rk.measures.calibration_error(probability**3, outcome) > 0.1
     with pytest.raises(ValueError, match="allowed"):
-        rk.evaluate.reliability([0.5], [True, False])
+        rk.measures.reliability([0.5], [True, False])
 
 
 def test_paired_difference_finds_a_planted_gain_and_no_gain_in_equal_margins():
@@ -142,12 +142,12 @@ def test_paired_difference_finds_a_planted_gain_and_no_gain_in_equal_margins():
     prompts = np.repeat(np.arange(300), 3)
     good = np.where(rng.random(900) < 0.8, truth, -truth)
     bad = np.where(rng.random(900) < 0.6, truth, -truth)
-    gain = rk.evaluate.paired_difference(good, bad, truth, prompts)
+    gain = rk.measures.paired_difference(good, bad, truth, prompts)
     expected = (good == truth).mean() - (bad == truth).mean()
     assert gain.value == pytest.approx(expected)
     assert gain.low < 0.2 < gain.high
     assert (gain.p_value < 0.001, gain.n, gain.n_groups) == (True, 900, 300)
-    none = rk.evaluate.paired_difference(good, good, truth, prompts)
+    none = rk.measures.paired_difference(good, good, truth, prompts)
     assert (none.value, none.p_value) == (0, 1)
 
 
@@ -168,7 +168,7 @@ def test_adapter_beats_random_on_unseen_prompts_ignores_sides_and_survives_the_d
 ):
     pairs, _, scores = embedded
     chosen = rk.select(scores, 5)
-    figures, table = rk.experiment.adapter_report(pairs, scores, cross_fit_adapter(pairs, chosen))
+    figures, table = rk.studies.adapter_report(pairs, scores, cross_fit_adapter(pairs, chosen))
     assert figures["recall_at_k"] > 3 * figures["random_recall_at_k"]
     assert set(table["name"]) == {"oracle", "rule_adapter", "random"}
     adapter = rk.training.train_rule_adapter(pairs, chosen)
@@ -252,12 +252,12 @@ def test_measures_equal_those_of_scikit_learn_and_scipy():
     nats = rk.information.mutual_information(x, y, "plugin", "nats")
     assert nats == pytest.approx(mutual_info_score(x, y), abs=1e-12)
     score, positive = rng.integers(9, size=500), y > 0
-    assert rk.evaluate.auc(score, positive)[0] == pytest.approx(roc_auc_score(positive, score))
+    assert rk.measures.auc(score, positive)[0] == pytest.approx(roc_auc_score(positive, score))
     interval = binomtest(37, 60).proportion_ci(method="wilson")
-    assert rk.evaluate.wilson(37, 60) == pytest.approx((interval.low, interval.high))
+    assert rk.measures.wilson(37, 60) == pytest.approx((interval.low, interval.high))
     p, target = rng.random((50, 8)), rng.random((50, 8)) > 0.6
     named = np.argsort(np.argsort(-p, axis=1), axis=1) < 3
-    found = rk.evaluate.adapter_metrics(p, target, 3)
+    found = rk.measures.adapter_metrics(p, target, 3)
     assert found["micro_f1"] == pytest.approx(f1_score(target, named, average="micro"))
     assert found["macro_f1"] == pytest.approx(f1_score(target, named, average="macro"))
 
@@ -265,7 +265,7 @@ def test_measures_equal_those_of_scikit_learn_and_scipy():
 def test_vote_information_and_redundancy_of_known_channels():
     y = np.array([1, -1] * 500)
     votes = np.stack([y, -y, np.repeat([1, -1], 500)], axis=1)
-    assert rk.information.vote_information(votes, y, "plugin") == pytest.approx([1, 1, 0])
+    assert rk.information.rule_mutual_information(votes, y, "plugin") == pytest.approx([1, 1, 0])
     assert rk.information.redundancy_matrix(votes) == pytest.approx(
         np.array([[1, 1, 0], [1, 1, 0], [0, 0, 1]]), abs=1e-12
     )
@@ -274,7 +274,7 @@ def test_vote_information_and_redundancy_of_known_channels():
 
 
 def test_accuracy_counts_ties_as_half_and_prompts_as_clusters():
-    found = rk.evaluate.pairwise_accuracy([1, 0, -1, 5], [1, 1, 1, None], groups=list("aabc"))
+    found = rk.measures.pairwise_accuracy([1, 0, -1, 5], [1, 1, 1, None], groups=list("aabc"))
     assert (found.value, found.n, found.ties) == (0.5, 3, 1)
-    same = rk.evaluate.pairwise_accuracy([1] * 50 + [-1] * 50, [1] * 100, [0] * 50 + [1] * 50)
+    same = rk.measures.pairwise_accuracy([1] * 50 + [-1] * 50, [1] * 100, [0] * 50 + [1] * 50)
     assert same.cluster_high - same.cluster_low > same.high - same.low

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 import rulekit as rk
-from rulekit.pairs import check_pairs, folds, prompt_groups
+from rulekit.inputs.pairs import check_pairs, folds, prompt_groups
 
 GOOD = {"prompt": "q", "response_a": "x", "response_b": "y", "preference": -1}
 

@@ -14,8 +14,8 @@ import pytest
 from scipy.stats import binom
 
 from rulekit import RuleSet
-from rulekit.judges.answers import answer_mass
-from rulekit.judges.api import Limits, ServerJudge
+from rulekit.judges.server.answers import answer_mass
+from rulekit.judges.server.judge import Limits, ServerJudge
 from tests.real_servers import NotUp, llama_server, running, transformers_server, vllm_server
 from tests.tiny_judge import first_token_distribution, save_gguf, save_tiny_judge
 

@@ -10,13 +10,15 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 import rulekit as rk
-from rulekit import board, criteria
-from rulekit.estimate import estimators
-from rulekit.evaluate import calibration
-from rulekit.gaussian import REGIMES, gaussian_log_odds, simulate
 from rulekit.information import mutual_information
-from rulekit.label import TIE_POLICIES, label_methods, sign_audit_errors
-from rulekit.select import _SELECTORS
+from rulekit.labels import TIE_POLICIES, label_methods, sign_audit_errors
+from rulekit.measures import calibration
+from rulekit.selection import criteria
+from rulekit.selection.estimates import estimators
+from rulekit.selection.selectors import _SELECTORS
+from rulekit.studies import comparison as board
+from rulekit.theory.gaussian import gaussian_log_odds
+from rulekit.theory.simulation import REGIMES, simulate
 from tests.oracles import top_k
 
 FIXED = {"all", "cmim", "discriminant", "frugal", "greedy_cmi", "jmi", "mrmr", "static"}

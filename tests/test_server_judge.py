@@ -22,11 +22,11 @@ import pytest
 from nbclient import NotebookClient
 
 from rulekit import RuleSet, judges
-from rulekit.judges.answers import answer_mass, vote_counts
-from rulekit.judges.api import Limits, Prices, ServerJudge
-from rulekit.judges.client import Pace, backoff, retry_after
-from rulekit.judges.diagnostics import order_effects
-from rulekit.judges.spending import Ledger, Purse
+from rulekit.judges.orders import order_effects
+from rulekit.judges.server.answers import answer_mass, vote_counts
+from rulekit.judges.server.client import Pace, backoff, retry_after
+from rulekit.judges.server.judge import Limits, Prices, ServerJudge
+from rulekit.judges.server.spending import Purse, Spending
 from tests.faulty_server import Server, serve
 
 RULES = RuleSet.from_texts(["It greets.", "It is polite.", "It refuses.", "It is short."])
@@ -205,8 +205,8 @@ def test_a_passing_fault_is_retried_and_changes_no_number(fault):
         np.testing.assert_array_equal(
             judge.rate(PROMPTS, RESPONSES, RULES), other.rate(PROMPTS, RESPONSES, RULES)
         )
-    assert judge.ledger.requests - judge.ledger.retries == 8
-    assert judge.ledger.retries >= server.faults == 2  # more where a sound reply came late
+    assert judge.spending.requests - judge.spending.retries == 8
+    assert judge.spending.retries >= server.faults == 2  # more where a sound reply came late
     assert not judge.last.failures
 
 
@@ -235,7 +235,7 @@ def test_a_lasting_fault_of_one_cell_leaves_nan_and_a_reason_there_alone(fault, 
     assert np.isnan(p[:, 2]).all()
     assert not np.isnan(p[:, [0, 1, 3]]).any()
     assert set(judge.last.failures) == {(0, 2), (1, 2)}
-    assert judge.ledger.requests == 6 + 2 * attempts
+    assert judge.spending.requests == 6 + 2 * attempts
 
 
 @pytest.mark.parametrize("fault", ["hang", "drip"])
@@ -244,7 +244,7 @@ def test_a_reply_that_never_ends_fails_the_cell_when_its_time_is_up(fault):
         judge = judge_of(server, limits=Limits(timeout=0.5, retries=1))
         rate_quietly(judge, PROMPTS[:1], RESPONSES[:1], RuleSet(RULES.rules[:1]))
     assert judge.last.failures == {(0, 0): "no answer within 0.5 s"}
-    assert (judge.ledger.requests, judge.ledger.retries) == (2, 1)
+    assert (judge.spending.requests, judge.spending.retries) == (2, 1)
 
 
 def test_wrong_votes_lower_the_mass_and_none_at_all_is_a_failure():
@@ -406,9 +406,9 @@ def test_the_ledger_adds_up_what_the_server_counted():
         judge = judge_of(server, prices=Prices(prompt=2.0, completion=8.0))
         judge.rate(PROMPTS, RESPONSES, RULES)
     read = sum(len(server.text(r)) // 4 for r in server.requests)
-    assert (judge.ledger.prompt_tokens, judge.ledger.completion_tokens) == (read, 8)
-    assert judge.ledger.cost == pytest.approx((2 * read + 8 * 8) / 1e6)
-    assert judge.ledger.spent == judge.ledger.cost
+    assert (judge.spending.prompt_tokens, judge.spending.completion_tokens) == (read, 8)
+    assert judge.spending.cost == pytest.approx((2 * read + 8 * 8) / 1e6)
+    assert judge.spending.spent == judge.spending.cost
 
 
 @pytest.mark.parametrize("fault", [None, "hang", "malformed", "rate_limited"])
@@ -425,7 +425,7 @@ def test_the_budget_is_never_exceeded_and_what_was_paid_for_is_kept(fault, usage
     done = [r for n, r in enumerate(server.requests) if fault != "rate_limited" or n % 4 != 3]
     billed = sum(len(server.text(r)) // 4 + 1 for r in done) / 1e6  # all but refusals
     assert billed <= prices.budget
-    assert judge.ledger.spent <= prices.budget
+    assert judge.spending.spent <= prices.budget
     rated = ~np.isnan(p[..., 0])
     assert rated.any()
     assert (~rated).sum() == len(judge.last.failures)
@@ -440,7 +440,7 @@ def test_a_budget_stop_is_told_as_such_and_not_as_failures():
             judge.rate(["a"] * 10, ["b"] * 10, RULES)
         assert len(caught) == 1
         n_bytes = len(server.text(server.requests[0]))
-        assert judge.ledger.spent > 0.005 - 1.5 * n_bytes / 1e6  # none was sent, but all was used
+        assert judge.spending.spent > 0.005 - 1.5 * n_bytes / 1e6  # none was sent, but all was used
         assert judge.last.stopped == "the budget of 0.005 is used up"
         with pytest.raises(RuntimeError, match=r"is used up: 12 of 12 ratings were not sent"):
             judge.score(_pairs(), RULES)
@@ -453,8 +453,8 @@ def test_the_budget_holds_for_a_system_prompt_of_the_servers_own(texts):
             server, prices=Prices(prompt=1.0, budget=0.06), limits=Limits(concurrency=32)
         )
         p = rate_quietly(judge, ["a"] * 40, texts, RULES)
-    assert judge.ledger.cost == judge.ledger.spent <= 0.06
-    assert (~np.isnan(p[..., 0])).sum() == judge.ledger.requests >= 6
+    assert judge.spending.cost == judge.spending.spent <= 0.06
+    assert (~np.isnan(p[..., 0])).sum() == judge.spending.requests >= 6
     assert "budget" in judge.last.stopped
 
 
@@ -468,7 +468,7 @@ def test_with_a_budget_the_first_request_goes_alone_and_the_next_ones_together()
 
 
 def test_the_bound_of_a_request_rises_with_what_was_seen_and_never_falls():
-    purse = Purse(Prices(prompt=1e6, budget=1.0), Ledger())
+    purse = Purse(Prices(prompt=1e6, budget=1.0), Spending())
     assert purse.bound(1_000, 1) == 1_064
     purse.learn(20_000, 8_000)  # of these up to 8,000 may be the server's own
     assert purse.bound(1_000, 1) == 9_000
@@ -481,10 +481,10 @@ def test_the_bound_of_a_request_rises_with_what_was_seen_and_never_falls():
 def test_what_earlier_runs_have_spent_counts_for_the_budget():
     with serve(Server(steady)) as server:
         judge = judge_of(server, prices=Prices(prompt=1.0, budget=1.0))
-        judge.ledger.earlier = 0.9999
+        judge.spending.earlier = 0.9999
         assert np.isnan(rate_quietly(judge)).all()
     assert not server.requests
-    assert (judge.ledger.cost, judge.ledger.spent) == (0, 0.9999)
+    assert (judge.spending.cost, judge.spending.spent) == (0, 0.9999)
 
 
 @pytest.mark.parametrize("prices", [Prices(), Prices(completion=1.0, budget=1.0)])
@@ -523,7 +523,7 @@ def test_a_retry_after_that_says_nothing_useful_is_no_wait(text):
 
 
 def test_a_retry_after_may_be_a_date(monkeypatch):
-    monkeypatch.setattr("rulekit.judges.client.time.time", lambda: 1_800_000_000.0)
+    monkeypatch.setattr("rulekit.judges.server.client.time.time", lambda: 1_800_000_000.0)
     assert retry_after({"retry-after": "Fri, 15 Jan 2027 08:00:10 GMT"}) == 10
 
 
@@ -612,7 +612,7 @@ def test_a_key_never_shows_in_a_log_a_repr_a_warning_a_result_or_an_exception(mo
                 sent = {request["_authorization"] for request in server.requests}
                 assert sent == {f"Bearer {KEY}"} or patience == 0.5  # it is in use
                 seen += [repr(judge), judge.identity, repr(judge.last), str(judge.last.failures)]
-                seen += [repr(judge.ledger), repr(vars(judge))]
+                seen += [repr(judge.spending), repr(vars(judge))]
                 fresh = judge_of(server, key_from="JUDGE_KEY", method="auto", limits=limits)
                 seen += _failure(lambda j: j.identity, fresh)
                 seen += _failure(lambda j: j.score(_pairs(), RULES), fresh)
@@ -655,14 +655,14 @@ def test_a_notebook_that_rates_and_fails_holds_no_key(tmp_path, monkeypatch):
     hit = lambda n, b: None if n < 4 else "unauthorised"  # noqa: E731
     with serve(Server(steady, fault=hit)) as server:
         setup = (
-            "from rulekit import RuleSet\nfrom rulekit.judges.api import ServerJudge\n"
+            "from rulekit import RuleSet\nfrom rulekit.judges.server.judge import ServerJudge\n"
             f"judge = ServerJudge('m', {server.url!r}, key_from='JUDGE_KEY', method='logprobs')\n"
             "rules = RuleSet.from_texts(['It greets.', 'It is polite.'])\njudge"
         )
         cells = [
             setup,
             "judge.rate(['Hello', 'Hi'], ['Hi', 'Hello'], rules)",
-            "judge.ledger",
+            "judge.spending",
             "judge.rate(['Hello'], ['Hi'], rules)",
             "judge.last, vars(judge)",
             "%xmode Verbose\nServerJudge('m', judge.base_url, key_from='JUDGE_KEY').identity",
@@ -809,8 +809,8 @@ def test_the_same_judge_asked_in_other_words_shares_ledger_and_money():
     np.testing.assert_allclose(q, 0.6)
     assert judge.template.name == "conversation_first"
     assert judge.identity != other.identity
-    assert judge.ledger is other.ledger
-    assert judge.ledger.requests == 16
+    assert judge.spending is other.spending
+    assert judge.spending.requests == 16
     with pytest.raises(ValueError, match="unknown template 'nice'"):
         judge.with_template("nice")
 

@@ -27,15 +27,15 @@ from transformers import (
 )
 
 from rulekit.cli import main
-from rulekit.evaluate import adapter_metrics, cluster_interval
+from rulekit.measures import adapter_metrics, cluster_interval
 from rulekit.training import batches, models, objectives
 from rulekit.training.callbacks import MetricsFile, StopOnSignal
 from rulekit.training.config import PRESETS, TrainingConfig, load_config
-from rulekit.training.measures import adapter_intervals
+from rulekit.training.engine import TrainedModel, train
+from rulekit.training.evaluation import adapter_intervals
+from rulekit.training.launcher import curves, follow, read_metrics
+from rulekit.training.memory_plan import FOUR_BITS, activation_bytes, plan
 from rulekit.training.optimizers import StochasticAdamW, round_at_random
-from rulekit.training.plan import FOUR_BITS, activation_bytes, plan
-from rulekit.training.progress import curves, follow, read_metrics
-from rulekit.training.run import TrainedModel, train
 from rulekit.training.trainer import PackedTrainer
 
 CHAT = (
@@ -1312,7 +1312,7 @@ def test_a_package_that_is_missing_is_named_before_anything_is_read(tmp_path, mo
 
 def test_the_engine_trains_an_adapter_that_names_planted_rules(tmp_path):
     """Rule j is to be named where word j occurs; the plain folder gives the same logits."""
-    from rulekit.select import Selection
+    from rulekit.selection.selectors import Selection
 
     rng = np.random.default_rng(0)
     named = np.sort(np.argsort(rng.random((400, 6)), axis=1)[:, :2], axis=1)  # two rules a pair
@@ -1511,7 +1511,7 @@ def test_the_rule_text_adapter_names_rules_it_never_saw(tmp_path):
     about = np.array(
         [[4 * topics.index(t) + f for f in range(4)] for t in topics for _ in range(3)]
     )
-    from rulekit.select import Selection
+    from rulekit.selection.selectors import Selection
 
     planted = Selection(about, "planted", len(rules))
     report = rk.training.held_out_rules_report(pairs, planted, rules)
@@ -1547,7 +1547,7 @@ def is_alive(number: int) -> bool:
 DRIVER = """
 import sys
 import polars as pl
-from rulekit.training.progress import follow, launch
+from rulekit.training.launcher import follow, launch
 
 folder, base = sys.argv[1:3]
 frames = [pl.read_parquet(f"{folder}/{name}.parquet") for name in ("labelled", "held")]
@@ -1637,7 +1637,7 @@ import polars as pl
 import torch
 from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
-from rulekit.training.run import train
+from rulekit.training.engine import train
 from rulekit.training.trainer import PackedTrainer
 
 torch.set_num_threads(1)

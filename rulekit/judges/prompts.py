@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import permutations
 
 from rulekit.files import sha256
-from rulekit.pairs import messages as turns_of
+from rulekit.inputs.pairs import messages as turns_of
 
 ANSWERS = ("no", "irrelevant", "yes")  # in the order of a judge's probabilities; score -1, 0, +1
 ORDERS = ("conversation_first", "rule_first")

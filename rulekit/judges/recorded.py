@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from rulekit.rules import RuleSet
-from rulekit.scores import Scores
-from rulekit.sources import load_ratings
+from rulekit.inputs.rules import RuleSet
+from rulekit.inputs.scores import Scores
+from rulekit.inputs.sources import load_ratings
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit, types
 from numba.extending import intrinsic
 
-from rulekit.kernels.selection import in_chunks
+from rulekit.kernels.threads import in_chunks
 
 
 def pack(votes: np.ndarray, threads: int | None = None) -> tuple[np.ndarray, int]:

@@ -83,7 +83,7 @@ def _provenance(file: str | None) -> dict:
 
 
 def _run(config, output: Path, only_plan: bool, resume: bool, told: dict) -> int:
-    from rulekit.training.run import train
+    from rulekit.training.engine import train
 
     pairs, given = _read(config.train, config)
     held, held_given = _read(config.evaluation, config) if config.evaluation else (None, {})
@@ -122,8 +122,8 @@ def _run(config, output: Path, only_plan: bool, resume: bool, told: dict) -> int
 
 def _read(name: str, config) -> tuple:
     """Pairs of a file or source, and the columns or rule set that give their targets."""
-    from rulekit import sources
-    from rulekit.pairs import load_pairs
+    from rulekit.inputs import sources
+    from rulekit.inputs.readers import load_pairs
 
     pairs = sources.load(name) if name in sources.SOURCES else load_pairs(name)
     given: dict = {"provenance": {}}
@@ -147,8 +147,8 @@ def _selected(pairs, config) -> dict:
     """The column `rules` as a Selection over the rule set of the settings."""
     import numpy as np
 
-    from rulekit.rules import RuleSet
-    from rulekit.select import Selection
+    from rulekit.inputs.rules import RuleSet
+    from rulekit.selection.selectors import Selection
 
     rules = RuleSet.load(config.rules)
     position = {rule: j for j, rule in enumerate(rules.ids)}

@@ -17,8 +17,8 @@ import numpy as np
 import polars as pl
 import torch
 
-from rulekit.pairs import messages, prompt_groups
-from rulekit.select import Selection
+from rulekit.inputs.pairs import messages, prompt_groups
+from rulekit.selection.selectors import Selection
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +39,7 @@ class Examples:
     left_out
         Reason → number of pairs that are not among the examples.
     groups
-        Prompt of each example, as `rulekit.pairs.prompt_groups` tells them apart.
+        Prompt of each example, as `rulekit.inputs.prompt_groups` tells them apart.
     """
 
     sequences: list[tuple[np.ndarray, ...]]

@@ -17,11 +17,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from rulekit.encoder import MAX_TOKENS, Encoder
 from rulekit.encoder import folder as encoder_folder
 from rulekit.files import write_atomically
-from rulekit.pairs import folds
+from rulekit.inputs.pairs import folds
 from rulekit.training.config import TrainingConfig
 
 if TYPE_CHECKING:
-    from rulekit.training.run import TrainedModel
+    from rulekit.training.engine import TrainedModel
 
 
 class RewardModelConfig(BaseModel):
@@ -129,7 +129,7 @@ def train_reward_model(
     R. A. Bradley, M. E. Terry, "Rank analysis of incomplete block designs", Biometrika (1952).
     """
     if isinstance(config, TrainingConfig | str):
-        from rulekit.training.run import train
+        from rulekit.training.engine import train
 
         if output is None:
             raise ValueError("output is None; allowed: the folder of the engine's run")

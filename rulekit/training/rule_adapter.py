@@ -10,9 +10,9 @@ import polars as pl
 
 from rulekit.encoder import Encoder
 from rulekit.files import write_atomically
-from rulekit.pairs import folds, prompt_text
-from rulekit.rules import RuleSet
-from rulekit.select import Selection
+from rulekit.inputs.pairs import folds, prompt_text
+from rulekit.inputs.rules import RuleSet
+from rulekit.selection.selectors import Selection
 
 
 @dataclass(frozen=True, eq=False)

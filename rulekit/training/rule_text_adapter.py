@@ -15,11 +15,11 @@ import numpy as np
 import polars as pl
 
 from rulekit.encoder import Encoder
-from rulekit.evaluate import auc, cluster_interval
 from rulekit.files import watched, write_atomically
-from rulekit.pairs import folds, prompt_groups
-from rulekit.rules import RuleSet
-from rulekit.select import Selection
+from rulekit.inputs.pairs import folds, prompt_groups
+from rulekit.inputs.rules import RuleSet
+from rulekit.measures import auc, cluster_interval
+from rulekit.selection.selectors import Selection
 from rulekit.training.rule_adapter import features, top_rules
 
 FIT = {"epochs": 60, "learning_rate": 1e-2, "weight_decay": 1.0}

@@ -21,7 +21,7 @@ from transformers.trainer_utils import get_last_checkpoint, rotate_checkpoints
 
 from rulekit.training.batches import Examples, Steps, in_order, pack
 from rulekit.training.config import TrainingConfig
-from rulekit.training.measures import held_out_metrics
+from rulekit.training.evaluation import held_out_metrics
 from rulekit.training.models import packed_inputs
 from rulekit.training.objectives import losses
 

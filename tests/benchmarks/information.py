@@ -21,8 +21,8 @@ from sklearn.feature_selection._mutual_info import _compute_mi_cd
 from sklearn.metrics import mutual_info_score
 
 import rulekit as rk
-from rulekit import estimators
-from rulekit.kernels.selection import cores
+from rulekit.information import neighbours
+from rulekit.kernels.threads import cores
 from tests.oracles import gao_information
 
 RULES = 100
@@ -125,7 +125,7 @@ def ross() -> None:
         kept = np.ascontiguousarray(x[:, -part:])
 
         def ours(x=x, y=y, estimator=estimator):
-            return estimators.class_information(x, y, estimator, "nats", 3)
+            return neighbours.class_information(x, y, estimator, "nats", 3)
 
         def peer(jobs=None, kept=kept, y=y):
             return mutual_info_classif(kept, y, random_state=0, n_jobs=jobs)
@@ -157,7 +157,7 @@ def mixed() -> None:
     def peer():
         return gao_information(x, far, 3)
 
-    offset = estimators.digammas(n)[n] - np.log(n)  # ψ(N) here, log N there
+    offset = neighbours.digammas(n)[n] - np.log(n)  # ψ(N) here, log N there
     assert abs(ours() - peer() - offset) < 1e-9
     what = (
         "Mixed_KSG, the algorithm that its authors published in Python, stated anew in\n"

@@ -18,8 +18,8 @@ import torch
 
 import rulekit as rk
 from rulekit.encoder import Encoder
-from rulekit.judges import designs
-from rulekit.pairs import prompt_text
+from rulekit.inputs.pairs import prompt_text
+from rulekit.judges import networks
 
 SAMPLE = 10
 
@@ -37,15 +37,15 @@ def main() -> None:
     size = len(data.responses)
     prompts = [f"{i}. {prompt_text(data.prompts[i % size])}" for i in range(n)]
     responses = [f"{i}. {data.responses[i % size]}" for i in range(n)]
-    cross = designs.CrossEncoder().eval()  # its speed does not depend on what it learned
+    cross = networks.CrossEncoder().eval()  # its speed does not depend on what it learned
     with tempfile.TemporaryDirectory() as cache, patch.dict(os.environ, RULEKIT_CACHE=cache):
         once = seconds(lambda: judge.rate(prompts, responses, rules))
         again = seconds(lambda: judge.rate(prompts, responses, rules))
     with tempfile.TemporaryDirectory() as cache, patch.dict(os.environ, RULEKIT_CACHE=cache):
-        parts = [s for text in responses for s in designs.sentences(text)]
+        parts = [s for text in responses for s in networks.sentences(text)]
         floor = seconds(lambda: Encoder.load().embed([*prompts, *responses, *parts, *rules.texts]))
     some = prompts[:SAMPLE], responses[:SAMPLE], rules.texts
-    each = seconds(lambda: designs.logits(cross, *some)) * n / SAMPLE
+    each = seconds(lambda: networks.logits(cross, *some)) * n / SAMPLE
     print(f"{n:,} responses x {len(rules)} rules, {torch.get_num_threads()} threads")
     print(f"{'each text once':34s} {once:9.1f} s   1.0 x   {n * len(rules) / once:,.0f} ratings/s")
     print(f"{'again, vectors cached':34s} {again:9.1f} s {again / once:6.2f} x")

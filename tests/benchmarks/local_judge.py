@@ -21,10 +21,11 @@ import torch
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 import rulekit as rk
-from rulekit import encoder, sources
-from rulekit.judges.local import LocalJudge
+from rulekit import encoder
+from rulekit.inputs import sources
+from rulekit.inputs.pairs import prompt_text
+from rulekit.judges.local.judge import LocalJudge
 from rulekit.judges.prompts import ANSWERS
-from rulekit.pairs import prompt_text
 
 SMALL = {
     "hidden_size": 512,

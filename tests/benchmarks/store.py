@@ -22,10 +22,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from rulekit.annotate import Ledger, annotate_to_folder
-from rulekit.parts import KEY, RECORD
-from rulekit.rules import RuleSet
-from rulekit.store import Store
+from rulekit.inputs.rules import RuleSet
+from rulekit.rating.annotation import annotate_to_folder
+from rulekit.rating.ledger import Ledger
+from rulekit.rating.sorted_parts import KEY, RECORD
+from rulekit.rating.store import Store
 
 RULES, BATCH, LOOKED_UP = 100, 1000, 4096  # responses a batch and a look-up
 

@@ -14,7 +14,7 @@ from itertools import combinations, islice
 import numpy as np
 
 from rulekit import theory
-from rulekit.kernels.selection import cores
+from rulekit.kernels.threads import cores
 
 K, PEER_SUBSETS, CHUNK = 5, 200_000, 10_000
 

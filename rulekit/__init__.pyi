@@ -1,0 +1,33 @@
+from . import encoder as encoder
+from . import information as information
+from . import inputs as inputs
+from . import judges as judges
+from . import measures as measures
+from . import plots as plots
+from . import rating as rating
+from . import runs as runs
+from . import selection as selection
+from . import studies as studies
+from . import theory as theory
+from . import training as training
+from .inputs import Rule as Rule
+from .inputs import RuleSet as RuleSet
+from .inputs import Scores as Scores
+from .inputs import load_pairs as load_pairs
+from .inputs import sources as sources
+from .inputs import split_pairs as split_pairs
+from .labels import Labels as Labels
+from .labels import label as label
+from .labels import sign_audit as sign_audit
+from .labels import sign_audit_errors as sign_audit_errors
+from .rating import Store as Store
+from .rating import annotate as annotate
+from .rating import annotate_adaptive as annotate_adaptive
+from .rating import annotate_anytime as annotate_anytime
+from .selection import Estimates as Estimates
+from .selection import Selection as Selection
+from .selection import estimate as estimate
+from .selection import select as select
+from .selection import selectors as selectors
+
+__version__: str

@@ -1,0 +1,41 @@
+"""What comes in: rules, pairs of responses, their scores, and the data sets that bring them.
+
+Files and names come in; checked `RuleSet`s, frames of pairs and `Scores` go out. Open `pairs`
+first; `sources` has the named data sets, `readers` and `labelled` the files of one's own.
+"""
+
+from rulekit.inputs import sources
+from rulekit.inputs.labelled import n_prompts, read_labelled
+from rulekit.inputs.pairs import (
+    COLUMNS,
+    check_pairs,
+    conversation,
+    folds,
+    messages,
+    prompt_groups,
+    prompt_text,
+    split_pairs,
+)
+from rulekit.inputs.readers import load_pairs
+from rulekit.inputs.rules import Rule, RuleSet
+from rulekit.inputs.scores import Scores
+from rulekit.inputs.sources import Labelled
+
+__all__ = [
+    "COLUMNS",
+    "Labelled",
+    "Rule",
+    "RuleSet",
+    "Scores",
+    "check_pairs",
+    "conversation",
+    "folds",
+    "load_pairs",
+    "messages",
+    "n_prompts",
+    "prompt_groups",
+    "prompt_text",
+    "read_labelled",
+    "sources",
+    "split_pairs",
+]

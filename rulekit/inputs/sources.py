@@ -1,0 +1,277 @@
+"""Named data sets: a name comes in, checked preference pairs (with ratings, or labels) go out.
+
+`embedded` comes with the kit. The others are read from the folder named by the environment
+variable RULEKIT_DATA, or downloaded once from their public home into the cache, by
+`rulekit.inputs.downloads`. None of their rows is part of this project.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from rulekit.files import resource
+from rulekit.inputs.downloads import (
+    HH_PAIRS,
+    RBR_GOLD,
+    VOTE_RULES,
+    VOTE_TABLE,
+    XSTEST_PAIRS,
+    obtain,
+)
+from rulekit.inputs.readers import load_pairs
+from rulekit.inputs.rules import Rule, RuleSet
+from rulekit.inputs.scores import Scores
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A named data set: what it is, under what licence, and how its files are had."""
+
+    name: str
+    description: str
+    licence: str
+    home: str
+
+
+SOURCES = {
+    s.name: s
+    for s in (
+        Source(
+            "embedded",
+            "prompts with four ranked responses each, written for rulekit",
+            "CC-BY-4.0",
+            "data/pairs.jsonl",
+        ),
+        Source(
+            "hh-rlhf/harmless-base-test",
+            "Anthropic HH-RLHF, human preferences, 2,312 pairs",
+            "MIT",
+            "github.com/anthropics/hh-rlhf",
+        ),
+        Source(
+            "hh-rule-votes",
+            "1,162 of those pairs, rated by an LLM under 21 rules (Buyl et al. 2025)",
+            "none stated",
+            "github.com/maartenbuyl/alignment-discretion",
+        ),
+        Source(
+            "openai-rbr",
+            "351 completions, each labelled by people under 23 propositions (Mu et al. 2024)",
+            "MIT",
+            "github.com/openai/safety-rbr-code-and-data",
+        ),
+        Source(
+            "xstest",
+            "976 pairs from XSTest v2 (Röttger et al. 2024), labels of refusal",
+            "CC-BY-4.0",
+            "github.com/paul-rottger/exaggerated-safety",
+        ),
+    )
+}
+
+
+def load(name: str) -> pl.DataFrame:
+    """The pairs of a named data set, in the canonical frame of `rulekit.load_pairs`.
+
+    Parameters
+    ----------
+    name
+        One of ``SOURCES``.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name, or content whose SHA-256 is not the one pinned here.
+    FileNotFoundError
+        If the data is neither under RULEKIT_DATA nor to be had from its public home.
+    """
+    if name not in SOURCES:
+        raise ValueError(f"unknown data set {name!r}; allowed: {', '.join(SOURCES)}")
+    if name == "embedded":
+        return load_pairs(resource("data/pairs.jsonl"))
+    if name == "openai-rbr":
+        raise ValueError("'openai-rbr' holds single responses, no pairs; `load_labelled` reads it")
+    if name == "xstest":
+        pairs = load_pairs(obtain(XSTEST_PAIRS))
+        name = pl.concat_str("id", "chosen_model", "rejected_model", separator=":")
+        return pairs.with_columns(pair_id=name).sort("pair_id")
+    pairs = load_pairs(obtain(HH_PAIRS), skip_invalid=True)  # four rows hold an empty response
+    if name == "hh-rule-votes":
+        rated = _votes()["row_id"].unique()
+        pairs = pairs.filter(pl.col("pair_id").cast(pl.Int64).is_in(rated.implode()))
+    return pairs
+
+
+def load_ratings(name: str) -> tuple[RuleSet, Scores]:
+    """The ratings that come with a data set, aligned with the pairs that `load` returns.
+
+    ``embedded``: the annotations of `data/pairs.jsonl`, score +1 where a response satisfies a
+    rule, -1 where it violates it and 0 where the rule is irrelevant; a pair's relevance is the
+    mean over its two responses. ``hh-rule-votes``: the LLM compared the responses, so δ =
+    P(chosen) - P(rejected) and relevance = 1 - P(neither), each renormalised to sum to 1. There
+    the chosen response was always shown first, so that a position bias of the judge cannot be
+    told from signal.
+
+    Raises
+    ------
+    ValueError
+        If the data set comes without ratings.
+    """
+    if name == "embedded":
+        rules = RuleSet.load(resource("data/rules.yaml"))
+        return rules, _annotated_scores(load(name), rules)
+    if name == "hh-rule-votes":
+        table = pl.read_csv(obtain(VOTE_RULES))
+        texts = [" ".join(t.split()).replace(" .", ".") for t in table["text"]]
+        rules = RuleSet(
+            tuple(Rule(f"ccai-{i:02d}", t, "constitution") for i, t in enumerate(texts))
+        )
+        return rules, _vote_scores(load(name), len(rules), rules.ids)
+    raise ValueError(f"{name!r} comes without ratings; allowed: embedded, hh-rule-votes")
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """Single responses with known labels, what a judge is measured against.
+
+    Attributes
+    ----------
+    prompts
+        Texts or lists of messages, (n_responses,).
+    responses
+        Texts, (n_responses,).
+    rules
+        n_rules rules.
+    scores
+        +1 satisfied, -1 violated, 0 irrelevant, float32 (n_responses, n_rules).
+    """
+
+    prompts: list[str | list[dict]]
+    responses: list[str]
+    rules: RuleSet
+    scores: np.ndarray
+
+
+def load_labelled(name: str, split: str | None = None) -> Labelled:
+    """Single responses labelled under every rule.
+
+    ``embedded``: the annotated responses of the corpus, all or of one split (train, validation,
+    test). ``openai-rbr``: OpenAI's RBR gold data, train part; +1 where people marked a proposition
+    as true of the completion, -1 where not, under our wording of the 23 propositions
+    (`data/rbr-rules.yaml`). Completions without text are left out.
+
+    Raises
+    ------
+    ValueError
+        For a data set without labels, or an unknown split.
+    """
+    if name == "embedded":
+        rules, pairs = RuleSet.load(resource("data/rules.yaml")), load(name)
+        if split not in (None, *SPLITS):
+            raise ValueError(f"unknown split {split!r}; allowed: {', '.join(SPLITS)}")
+        if split:
+            pairs = pairs.filter(pl.col("split") == split)
+        texts = {}
+        for row in pairs.iter_rows(named=True):
+            for side in "ab":
+                texts[row[f"response_id_{side}"]] = row["prompt"], row[f"response_{side}"]
+        names, scores = annotations(pairs, rules)
+        prompts, responses = zip(*(texts[n] for n in names), strict=True)
+        return Labelled(list(prompts), list(responses), rules, scores)
+    if name == "openai-rbr":
+        rules = RuleSet.load(resource("data/rbr-rules.yaml"))
+        with obtain(RBR_GOLD).open(encoding="utf-8") as file:
+            rows = [json.loads(line) for line in file]
+        rows = [r for r in rows if r["completion"][-1]["content"].strip()]
+        labels = [[1 if r["propositions"][i] else -1 for i in rules.ids] for r in rows]
+        prompts = [r["prompt"] for r in rows]
+        responses = [r["completion"][-1]["content"] for r in rows]
+        return Labelled(prompts, responses, rules, np.array(labels, np.float32))
+    raise ValueError(f"{name!r} comes without labels; allowed: embedded, openai-rbr")
+
+
+def annotations(pairs: pl.DataFrame, rules: RuleSet) -> tuple[list[str], np.ndarray]:
+    """Annotated responses of ranked pairs: ids (n_responses,) and scores -1, 0, +1 (n_responses, n_rules).
+
+    Raises
+    ------
+    ValueError
+        If an annotation names a rule that is not in the set, or one both ways.
+    """
+    return _annotated(pairs.select("prompt_id", "annotations").iter_rows(), rules)
+
+
+def second_reading() -> tuple[list[str], np.ndarray, np.ndarray, RuleSet]:
+    """The responses of the corpus that a second, independent reader annotated.
+
+    Returns
+    -------
+    Ids ``prompt_id:response`` (n_responses,), the first and the second reader's scores -1, 0, +1
+    (n_responses, n_rules) each, and the rules.
+    """
+    rules = RuleSet.load(resource("data/rules.yaml"))
+    entries = ((row["prompt_id"], row["responses"]) for row in _lines("second-reading"))
+    names, second = _annotated(entries, rules)
+    every, first = annotations(load("embedded"), rules)
+    row_of = {name: i for i, name in enumerate(every)}
+    return names, first[[row_of[n] for n in names]], second, rules
+
+
+def second_rankings() -> list[tuple[list[str], list[str]]]:
+    """The first and the second reader's orders of response ids, best first, prompt by prompt."""
+    first = {row["prompt_id"]: row["ranking"] for row in _lines("pairs")}
+    return [(first[row["prompt_id"]], row["ranking"]) for row in _lines("second-reading")]
+
+
+def _lines(name: str) -> list[dict]:
+    text = resource(f"data/{name}.jsonl").read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def _annotated(prompts, rules: RuleSet) -> tuple[list[str], np.ndarray]:
+    position = {rule_id: j for j, rule_id in enumerate(rules.ids)}
+    rated: dict[str, np.ndarray] = {}
+    for prompt_id, entries in prompts:
+        for entry in entries:
+            name = f"{prompt_id}:{entry['id']}"
+            if name in rated:
+                continue
+            scores = np.zeros(len(rules), np.float32)
+            for field, value in (("satisfies", 1.0), ("violates", -1.0)):
+                for rule_id in entry[field]:
+                    if rule_id not in position:
+                        raise ValueError(f"response {name}: {field} names no rule: {rule_id!r}")
+                    if scores[position[rule_id]]:
+                        raise ValueError(f"response {name}: rule {rule_id!r} is annotated twice")
+                    scores[position[rule_id]] = value
+            rated[name] = scores
+    return list(rated), np.stack(list(rated.values()))
+
+
+def _annotated_scores(pairs: pl.DataFrame, rules: RuleSet) -> Scores:
+    names, rated = annotations(pairs, rules)
+    row_of = {name: i for i, name in enumerate(names)}
+    a, b = (rated[[row_of[n] for n in pairs[c]]] for c in ("response_id_a", "response_id_b"))
+    return Scores(a, b, (abs(a) + abs(b)) / 2, rules.ids, pairs["pair_id"].to_list())
+
+
+def _votes() -> pl.DataFrame:
+    return pl.read_csv(obtain(VOTE_TABLE))
+
+
+def _vote_scores(pairs: pl.DataFrame, n_rules: int, rule_ids: list[str]) -> Scores:
+    votes = _votes().sort("row_id", "rule")
+    p = votes.select("p_chosen", "p_rejected", "p_neither").to_numpy().reshape(-1, n_rules, 3)
+    p = p / p.sum(axis=2, keepdims=True)
+    rows = {str(r): i for i, r in enumerate(votes["row_id"].unique(maintain_order=True))}
+    p = p[[rows[i] for i in pairs["pair_id"]]]  # (n_pairs, n_rules, 3)
+    delta, relevance = p[..., 0] - p[..., 1], 1 - p[..., 2]
+    return Scores.from_discrepancy(
+        delta, relevance.clip(0, 1), rule_ids, pairs["pair_id"].to_list()
+    )

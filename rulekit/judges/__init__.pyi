@@ -1,0 +1,16 @@
+from .contract import Judge as Judge
+from .contract import Rater as Rater
+from .contract import Rating as Rating
+from .contract import score_pairs as score_pairs
+from .encoder import EncoderJudge as EncoderJudge
+from .local.judge import LocalJudge as LocalJudge
+from .orders import order_effects as order_effects
+from .recorded import RecordedJudge as RecordedJudge
+from .registry import get as get
+from .registry import judge_named as judge_named
+from .registry import names as names
+from .registry import options as options
+from .server.client import Limits as Limits
+from .server.judge import ServerJudge as ServerJudge
+from .server.spending import Prices as Prices
+from .server.spending import Spending as Spending

@@ -1,0 +1,188 @@
+"""The books of a run: what it asked for, made and spent, what each call of a judge tells, how far it is.
+
+`job` fills a `Ledger` from what a `Call` tells, and shows `Progress`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import uuid
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import polars as pl
+
+from rulekit.files import watched
+
+_HEARTBEAT = 60.0  # seconds between the lines of a run that nobody watches
+
+
+@dataclass
+class Ledger:
+    """What a run of `annotate` asked for, found, made and spent; counts are of ratings.
+
+    Attributes
+    ----------
+    plain
+        Both responses of every pair under every rule: the work without this module.
+    repeated
+        Saved because a response occurs in several pairs.
+    not_named
+        Saved because the adapter did not name the rule for any pair of the response, or because
+        the label was sure before.
+    stored
+        Found in the store, made earlier or by another writer meanwhile.
+    rated, failed, not_sent
+        Made in this run; asked of the judge without getting a rating; left because the judge
+        stopped.
+    seconds, cost
+        Of this run; cost in the unit of the judge's prices.
+    tokens
+        Processed by the judge's model in this run, as far as the judge tells.
+    truncated, tokens_cut
+        Responses whose conversation was cut, once for each call of the judge, and the tokens lost.
+    mass_ratings, answer_mass_mean, answer_mass_min
+        Ratings of this run whose judge told how much of its probability the three answers held
+        together, in [0, 1], and that mass: low where it would rather say something else.
+    """
+
+    plain: int = 0
+    repeated: int = 0
+    not_named: int = 0
+    stored: int = 0
+    rated: int = 0
+    failed: int = 0
+    not_sent: int = 0
+    seconds: float = 0.0
+    cost: float = 0.0
+    tokens: int = 0
+    truncated: int = 0
+    tokens_cut: int = 0
+    mass_ratings: int = 0
+    answer_mass_mean: float | None = None
+    answer_mass_min: float | None = None
+
+    def as_dict(self) -> dict[str, float | None]:
+        """As plain values for JSON."""
+        return asdict(self)
+
+    def table(self) -> pl.DataFrame:
+        """One row a count: what, ratings, share of `plain`."""
+        rows = [
+            (n, getattr(self, n))
+            for n in ("plain", "repeated", "not_named", "stored", "rated", "failed", "not_sent")
+        ]
+        share = [n / self.plain if self.plain else 0.0 for _, n in rows]
+        names, counts = zip(*rows, strict=True)
+        return pl.DataFrame({"what": names, "ratings": counts, "share": share})
+
+    def add_mass(self, n: int, mean: float, least: float) -> None:
+        """Join the answer mass of n more ratings."""
+        if not n or np.isnan(mean):
+            return
+        before = self.mass_ratings * (self.answer_mass_mean or 0.0)
+        self.mass_ratings += n
+        self.answer_mass_mean = (before + n * mean) / self.mass_ratings
+        self.answer_mass_min = min(
+            least, 1.0 if self.answer_mass_min is None else self.answer_mass_min
+        )
+
+
+def run_of(judge) -> str:
+    """Under which a judge's spending is noted: one for as long as its `spending` lives."""
+    spending = getattr(judge, "spending", None)
+    if spending is None:
+        return uuid.uuid4().hex
+    if not hasattr(spending, "run"):
+        spending.run = uuid.uuid4().hex
+    return spending.run
+
+
+class Call:
+    """What a judge tells of one call of its `rate`, where it tells anything."""
+
+    def __init__(self, judge) -> None:
+        self.judge, self.tokens, self.start = judge, _tokens(judge), time.perf_counter()
+        self.before = getattr(judge, "last", None), getattr(judge, "report", None)
+
+    def _new(self, name: str, before: object) -> object:
+        now = getattr(self.judge, name, None)
+        return None if now is before else now
+
+    @property
+    def last(self):
+        return self._new("last", self.before[0])
+
+    @property
+    def report(self):
+        return self._new("report", self.before[1])
+
+    @property
+    def seconds(self) -> float:
+        return round(time.perf_counter() - self.start, 3)
+
+    @property
+    def failures(self) -> dict[tuple[int, int], str]:
+        return getattr(self.last, "failures", {})
+
+    def rescued(self, shape: tuple[int, int]) -> np.ndarray:
+        p = getattr(self.last, "probabilities", None)
+        return np.full((*shape, 3), np.nan, np.float32) if p is None else p
+
+    def mass(self, shape: tuple[int, int]) -> np.ndarray | None:
+        mass = getattr(self.last, "mass", None)
+        return mass if np.shape(mass) == shape else None
+
+    def told(self) -> dict[str, int]:
+        report = self.report
+        names = ("tokens", "truncated", "tokens_cut")
+        told = {n: int(getattr(report, n, 0)) for n in names}
+        return told | {"tokens": told["tokens"] + _tokens(self.judge) - self.tokens}
+
+
+class Progress:
+    """A bar where somebody looks, a line a minute where nobody does, nothing in tests."""
+
+    def __init__(self, total: int, show: bool) -> None:
+        from tqdm.auto import tqdm
+
+        seen = watched()
+        self.bar = tqdm(total=total, unit="rating", unit_scale=True, disable=not (show and seen))
+        self.speaks = show and not seen and not _silent()
+        self.total, self.done = total, 0
+        self.start = self.told = time.monotonic()
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.bar.close()
+
+    def update(self, n: int, cost: float) -> None:
+        self.done += n
+        self.bar.update(n)
+        costs = f"{cost:.4g} of about {cost * self.total / max(self.done, 1):.4g}"
+        if cost:
+            self.bar.set_postfix(cost=costs)
+        now = time.monotonic()
+        if self.speaks and now - self.told >= _HEARTBEAT:
+            self.told = now
+            rate = self.done / (now - self.start)
+            left = (self.total - self.done) / rate / 60 if rate else float("inf")
+            print(
+                f"{self.done:,} of {self.total:,} ratings, {rate:,.1f} a second, about "
+                f"{left:,.0f} min left" + (f", cost {costs}" if cost else ""),
+                file=sys.stderr,
+                flush=True,
+            )
+
+
+def _tokens(judge) -> int:
+    spending = getattr(judge, "spending", None)
+    return getattr(spending, "prompt_tokens", 0) + getattr(spending, "completion_tokens", 0)
+
+
+def _silent() -> bool:
+    return "RULEKIT_HEADLESS" in os.environ or "PYTEST_CURRENT_TEST" in os.environ

@@ -1,0 +1,308 @@
+"""Judge quality: a judge's ratings of labelled responses come in, a table with intervals goes out.
+
+AUC, calibration, agreement and abstention, over all rules and for each. The command line's
+`rulekit annotate --check` and notebook 11 show it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from rulekit.inputs.pairs import conversation
+from rulekit.inputs.sources import Labelled
+from rulekit.judges.contract import Rater
+from rulekit.measures import auc, wilson
+from rulekit.rating.job import Job
+from rulekit.rating.ledger import Ledger
+from rulekit.rating.store import Store
+
+FIGURES = {
+    "satisfied_auc": "where the rule applies, P(yes) - P(no) ranks satisfied above violated",
+    "relevant_auc": "1 - P(irrelevant) ranks responses to which the rule applies above the others",
+    "kappa": "Cohen's κ of the likeliest answer and the label: no, irrelevant, yes",
+    "abstention": "where the rule applies, share answered with irrelevant",
+    "satisfied_calibration": "expected calibration error of P(yes) / (P(yes) + P(no)) where it applies",
+    "relevant_calibration": "expected calibration error of 1 - P(irrelevant)",
+}
+_BINS, _PER_BIN = 10, 20  # at most so many bins, of at least so many cases each
+_PROMPTS = 10  # fewer are too few to resample
+
+
+def rate_labelled(
+    judge: Rater,
+    data: Labelled,
+    store: Store | str | Path,
+    *,
+    ledger: Ledger | None = None,
+    **settings,
+) -> np.ndarray:
+    """Ratings of labelled responses through a store: P(no), P(irrelevant), P(yes), float32 (n_responses, n_rules, 3).
+
+    NaN where there is no label: such cells are not asked for.
+
+    Parameters
+    ----------
+    judge, store, ledger, settings
+        As for `annotate`.
+    data
+        n_responses responses and n_rules rules, of `labelled`.
+
+    Raises
+    ------
+    Incomplete
+        If ratings are missing; `result` is the labelled responses that are complete, and their
+        ratings.
+    """
+    columns = {"response": data.responses}
+    work = Job(data.prompts, columns, data.rules, judge, store, ledger=ledger, **settings)
+    known = ~np.isnan(data.scores)
+    of_key = np.zeros((len(work.keys), len(data.rules)), bool)
+    np.logical_or.at(of_key, work.index[:, 0], known)
+    with work:
+        work.rate(of_key.__getitem__)
+        p = work.probabilities()
+        complete = ~(np.isnan(p[..., 0]) & known).any(axis=1)
+        result = _rows(data, complete), p[complete]
+        result = result if complete.any() else None
+        work.finish(complete, result, what="responses")
+    p[~known] = np.nan
+    return p
+
+
+def _rows(data: Labelled, which: np.ndarray) -> Labelled:
+    prompts, responses = (
+        [v for v, kept in zip(values, which, strict=True) if kept]
+        for values in (data.prompts, data.responses)
+    )
+    return Labelled(prompts, responses, data.rules, data.scores[which])
+
+
+def judge_quality(
+    probabilities, data: Labelled, *, seed: int = 0, resamples: int = 1000
+) -> pl.DataFrame:
+    """How far a judge can be trusted, over all rules and rule by rule.
+
+    Parameters
+    ----------
+    probabilities
+        P(no), P(irrelevant), P(yes) of each response under each rule, (n_responses, n_rules, 3).
+    data
+        The labels, of `labelled` or `sources.load_labelled`; cells without one (NaN) do not count.
+    seed, resamples
+        Of the bootstrap over prompts.
+
+    Returns
+    -------
+    One row a rule (first ``all``) and figure: rule, figure (of `FIGURES`), value, low, high
+    (95 %), reference, n. `reference` is what a judge without knowledge gets (AUC ½, κ 0), for a
+    calibration error what a perfectly calibrated judge with the same probabilities gets at this n.
+    A figure that cannot be had (an AUC without a case of each kind) is null.
+
+    Raises
+    ------
+    ValueError
+        If the shape does not fit the labels, or a probability of a labelled cell is NaN.
+
+    Notes
+    -----
+    Intervals resample whole prompts. Those of a single rule's AUC are Newcombe's, and those of its
+    abstention Wilson's, which keep their width at 0 and 1 and with few cases, but take responses
+    as independent. Calibration errors have the reflected bootstrap interval: resampling adds as
+    much to them as sampling did. Where a rule comes up in fewer than 10 prompts, a bootstrap would
+    be too narrow: there κ and calibration have no interval (null). Bins are of equal count, at least 20 cases each and at most 10.
+
+    References
+    ----------
+    R. G. Newcombe, Statistics in Medicine 25 (2006), 559-573, method 5. J. Cohen, "A coefficient
+    of agreement for nominal scales" (1960). C. Guo et al., ICML 2017 (expected calibration error).
+    """
+    p = np.asarray(probabilities, np.float64)
+    truth = np.asarray(data.scores, np.float64)
+    if p.shape != (*truth.shape, 3):
+        raise ValueError(f"probabilities have shape {p.shape}; allowed: {(*truth.shape, 3)}")
+    gaps = np.isnan(p).any(axis=2) & ~np.isnan(truth)
+    if gaps.any():
+        i, j = np.argwhere(gaps)[0]
+        raise ValueError(f"probabilities of response {i}, rule {j} are NaN; allowed: rated cells")
+    _, prompt = np.unique([conversation(t) for t in data.prompts], return_inverse=True)
+    rng = np.random.default_rng(seed)
+    n = prompt.max() + 1
+    draws = rng.multinomial(n, np.full(n, 1 / n), size=resamples)
+    rows = []
+    for j, name in enumerate(["all", *data.rules.ids]):
+        cells = slice(None) if name == "all" else slice(j - 1, j)
+        one = _Cells(p[:, cells], truth[:, cells], prompt, draws, rng)
+        rows += [{"rule": name, **row} for row in _figures(one, single=name != "all")]
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def by_rule(quality: pl.DataFrame) -> pl.DataFrame:
+    """The table of `judge_quality` with one row a rule: each figure as ``value [low, high]``."""
+    value, *limits = (pl.col(c).round(2) for c in ("value", "low", "high"))
+    text = pl.coalesce(pl.format("{} [{}, {}]", value, *limits), value.cast(pl.String))
+    return quality.with_columns(text.alias("text")).pivot("figure", index="rule", values="text")
+
+
+class _Cells:
+    """Ratings of some rules with their labels, flat, and the prompts to resample."""
+
+    def __init__(self, p, truth, prompt, draws, rng) -> None:
+        known = ~np.isnan(truth)
+        self.p, self.truth = p[known], truth[known].astype(int)
+        self.prompt = np.broadcast_to(prompt[:, None], truth.shape)[known]
+        self.draws, self.rng = draws, rng  # how often each prompt is drawn, (resamples, n_prompts)
+        self.relevant = self.truth != 0
+
+    def summed(self, which: np.ndarray, columns: np.ndarray, n_columns: int, values=None):
+        """Sums by prompt and column of the chosen cells, (n_prompts, n_columns)."""
+        n = self.draws.shape[1]
+        flat = self.prompt[which] * n_columns + columns
+        return np.bincount(flat, values, n * n_columns).reshape(n, n_columns).astype(float)
+
+
+def _figures(cells: _Cells, single: bool) -> list[dict]:
+    p, relevant = cells.p, cells.relevant
+    score, applies = p[:, 2] - p[:, 0], 1 - p[:, 1]
+    satisfied = cells.truth > 0
+    yes = p[:, 2] / np.maximum(p[:, 2] + p[:, 0], 1e-12)
+    every = np.ones(len(p), bool)
+    return [
+        {"figure": name, **row}
+        for name, row in (
+            ("satisfied_auc", _auc(cells, relevant, score, satisfied, single)),
+            ("relevant_auc", _auc(cells, every, applies, relevant, single)),
+            ("kappa", _kappa(cells)),
+            ("abstention", _abstention(cells, single)),
+            ("satisfied_calibration", _calibration(cells, relevant, yes, satisfied)),
+            ("relevant_calibration", _calibration(cells, every, applies, relevant)),
+        )
+    ]
+
+
+def _row(value=None, low=None, high=None, reference=None, n=0) -> dict:
+    figures = {"value": value, "low": low, "high": high, "reference": reference}
+    return {k: None if v is None else float(v) for k, v in figures.items()} | {"n": int(n)}
+
+
+def _auc(cells: _Cells, which, score, positive, single: bool) -> dict:
+    score, positive = score[which], positive[which]
+    m = int(positive.sum())
+    n = len(positive) - m
+    if not m or not n:
+        return _row(reference=0.5, n=m + n)
+    value = auc(score, positive)[0]
+    if single:
+        return _row(value, *newcombe(value, m, n), 0.5, m + n)
+    # Resampled ranks: weights on cells, in the order of their scores, ties counted half.
+    _, level = np.unique(score, return_inverse=True)
+    prompt, n_levels = cells.prompt[which], level.max() + 1
+    values = []
+    for draw in cells.draws[:400]:
+        weight = draw[prompt].astype(float)
+        above = np.bincount(level, weight * positive, n_levels)
+        below = np.bincount(level, weight * ~positive, n_levels)
+        if above.any() and below.any():
+            under = np.cumsum(below) - below / 2
+            values.append((above * under).sum() / (above.sum() * below.sum()))
+    return _row(value, *np.quantile(values, (0.025, 0.975)), 0.5, m + n)
+
+
+def newcombe(value: float, m: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Score-type interval of an AUC of m positives and n negatives, with some width even at 1.
+
+    Parameters
+    ----------
+    value
+        The AUC, in [0, 1].
+    m, n
+        Cases of either kind, 1 or more.
+
+    References
+    ----------
+    R. G. Newcombe, Statistics in Medicine 25 (2006), 559-573, method 5.
+    """
+    from scipy.optimize import brentq
+    from scipy.stats import norm
+
+    z, size = norm.ppf((1 + confidence) / 2), (m + n) / 2 - 1
+
+    def distance(theta: float, sign: int) -> float:
+        variance = theta * (1 - theta) / (m * n)
+        variance *= 1 + size * (1 - theta) / (2 - theta) + size * theta / (1 + theta)
+        return theta + sign * z * np.sqrt(variance) - value
+
+    # The limits are where the observed AUC lies just z standard errors of theirs away.
+    # At 0 and 1 that error is 0, which is a root but not the limit.
+    low = 0.0 if value <= 0 else brentq(distance, 0, min(value, 1 - 1e-12), args=(1,))
+    high = 1.0 if value >= 1 else brentq(distance, max(value, 1e-12), 1, args=(-1,))
+    return float(low), float(high)
+
+
+def _kappa(cells: _Cells) -> dict:
+    answer = cells.p.argmax(axis=1) - 1
+    if not len(answer):
+        return _row(reference=0.0)
+    counts = cells.summed(np.ones(len(answer), bool), 3 * (cells.truth + 1) + answer + 1, 9)
+
+    def kappa(table: np.ndarray) -> np.ndarray:  # (…, 9)
+        share = table.reshape(*table.shape[:-1], 3, 3) / table.sum(axis=-1)[..., None, None]
+        observed = np.trace(share, axis1=-2, axis2=-1)
+        chance = (share.sum(axis=-1) * share.sum(axis=-2)).sum(axis=-1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.where(chance < 1, (observed - chance) / (1 - chance), np.nan)
+
+    value = kappa(counts.sum(axis=0))
+    drawn = kappa(cells.draws @ counts)
+    if np.isnan(value) or np.isnan(drawn).all():
+        return _row(reference=0.0, n=len(answer))
+    if len(np.unique(cells.prompt[cells.relevant | (answer != 0)])) < _PROMPTS:
+        return _row(value, reference=0.0, n=len(answer))
+    return _row(value, *np.nanquantile(drawn, (0.025, 0.975)), 0.0, len(answer))
+
+
+def _abstention(cells: _Cells, single: bool) -> dict:
+    relevant = cells.relevant
+    n = int(relevant.sum())
+    if not n:
+        return _row()
+    silent = cells.p.argmax(axis=1)[relevant] == 1
+    if single:
+        return _row(silent.mean(), *wilson(silent.sum(), n), n=n)
+    counts = cells.draws @ cells.summed(relevant, silent.astype(int), 2)
+    share = counts[:, 1] / counts.sum(axis=1)
+    return _row(silent.mean(), *np.nanquantile(share, (0.025, 0.975)), n=n)
+
+
+def _calibration(cells: _Cells, which, probability, outcome) -> dict:
+    probability, outcome = probability[which], outcome[which].astype(float)
+    n = len(outcome)
+    if not n:
+        return _row()
+    edges = np.unique(np.quantile(probability, np.linspace(0, 1, bins_for(n) + 1)))
+    column = np.searchsorted(edges[1:-1], probability, side="right")
+    k = len(edges)
+
+    def error(gap: np.ndarray, size: np.ndarray) -> np.ndarray:
+        return np.abs(gap).sum(axis=-1) / size
+
+    gap = cells.summed(which, column, k, probability - outcome)
+    value = error(gap.sum(axis=0), n)
+    count = np.bincount(cells.prompt[which], minlength=len(gap))
+    size = cells.draws @ count
+    drawn = error(cells.draws @ gap, np.maximum(size, 1))[size > 0]
+    low, high = np.clip(2 * value - np.quantile(drawn, (0.975, 0.025)), 0, 1)
+    perfect = [
+        error(np.bincount(column, probability - (cells.rng.random(n) < probability), k), n)
+        for _ in range(50)
+    ]
+    if (count > 0).sum() < _PROMPTS:
+        return _row(value, reference=np.mean(perfect), n=n)
+    return _row(value, min(low, value), max(high, value), np.mean(perfect), n)
+
+
+def bins_for(n: int) -> int:
+    """Bins of the calibration error of n cases."""
+    return int(np.clip(n // _PER_BIN, 1, _BINS))

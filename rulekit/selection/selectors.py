@@ -1,0 +1,290 @@
+"""Rule selection: scores come in, the rules to look at for each pair go out.
+
+One function, one registry. Per-pair selectors look at the pair's own scores; per-data-set ones pick
+the same rules for every pair, so that only these have to be rated. The criteria are in
+`rulekit.selection.criteria`, what they have to know about rules comes from `rulekit.estimate`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from rulekit.inputs.scores import Scores
+from rulekit.kernels import selection as kernel
+from rulekit.selection import criteria
+from rulekit.selection.estimates import Estimates, known_preference
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """The rules chosen for each pair.
+
+    Attributes
+    ----------
+    indices
+        Rule positions, int32 (n_pairs, k), best first.
+    method
+        Name of the selector.
+    n_rules
+        Size of the rule set that was selected from.
+    fixed
+        The same rules for every pair, chosen without looking at these pairs: the others need not
+        be rated.
+    """
+
+    indices: np.ndarray  # (n_pairs, k)
+    method: str
+    n_rules: int
+    fixed: bool = False
+
+    def __post_init__(self) -> None:
+        indices = np.asarray(self.indices)
+        if indices.ndim != 2 or not np.issubdtype(indices.dtype, np.integer):
+            raise ValueError(
+                f"indices are {indices.dtype} {indices.shape}; allowed: int (n_pairs, k)"
+            )
+        if indices.size and not (indices.min() >= 0 and indices.max() < self.n_rules):
+            raise ValueError(f"indices are out of range; allowed: 0 to {self.n_rules - 1}")
+        object.__setattr__(self, "indices", indices)
+
+    @property
+    def k(self) -> int:
+        return self.indices.shape[1]
+
+    def mask(self) -> np.ndarray:
+        """Multi-label target: bool (n_pairs, n_rules), True where a rule was chosen."""
+        chosen = np.zeros((len(self.indices), self.n_rules), dtype=bool)
+        np.put_along_axis(chosen, self.indices, True, axis=1)
+        return chosen
+
+
+def select(
+    scores: Scores,
+    k: int = 5,
+    method: str = "max_discrepancy",
+    *,
+    seed: int = 0,
+    reference: Scores | None = None,
+    preference: np.ndarray | None = None,
+    estimates: Estimates | None = None,
+) -> Selection:
+    """Choose k rules for each pair.
+
+    Parameters
+    ----------
+    scores
+        Scores of n_pairs pairs under n_rules rules.
+    k
+        Rules per pair, 1 to n_rules; `all` takes every rule whatever k is, `greedy_cmi` at most k.
+    method
+        One of `selectors()`.
+    seed
+        For `random`; other methods are deterministic.
+    reference, preference
+        For `static`, `mrmr`, `jmi`, `cmim`, `greedy_cmi`: other pairs, (n_reference, n_rules), and
+        the known preference of each (+1, -1; 0 is left out), to choose the rules by. Choosing by
+        the pairs that are then labelled would overstate the result. `frugal` and, without a
+        preference, `static` look at the size of the reference's discrepancies.
+    estimates
+        For `log_odds`, `whitened`, `adaptive`, `discriminant` and `frugal`: what `rulekit.estimate` made of
+        a few labelled pairs, or of none. `diverse` and `dpp` take the rules' correlations from
+        it, and without it from the pairs themselves.
+
+    Returns
+    -------
+    Selection with indices int32 (n_pairs, k), best first. Criteria closer than 1e-6 are tied (in
+    methods with estimates: equal ones), and ties go to the rule that comes first in the set.
+
+    Raises
+    ------
+    ValueError
+        For an unknown method, a k out of range, or a method that needs what was not given.
+
+    Notes
+    -----
+    δ_j = score_j(A) - score_j(B). Per pair, from the scores alone:
+
+    - ``max_discrepancy``: the k largest |δ_j| [1]. That maximises I(votes; Y) when rules vote
+      independently and are right with a probability that does not fall with |δ_j|.
+    - ``relevance_discrepancy``: relevance_j + |δ_j| / 2, the criterion of the authors' code [1].
+    - ``relevance``, ``lowest_discrepancy``, ``random``, ``all``: what these are compared with.
+    - ``diverse``: greedily the largest |δ_j| (1 - mean |ρ_js| over the s chosen before), after the
+      relevance less redundancy of [2].
+    - ``dpp``: greedily the largest determinant of L_S, L_ij = |δ_i| ρ_ij |δ_j| [3, 4].
+
+    Per pair, from estimates, w = Σ⁻¹μ over all rules:
+
+    - ``log_odds``: |μ_j δ_j / σ_j²|, rule j's own log-odds, the weight of evidence of [9]. Best if
+      rules are independent.
+    - ``whitened``: |w_j δ_j|, what rule j adds to the log-odds of all rules together, the linear
+      discriminant of [10].
+    - ``adaptive``: the k largest w_j δ_j in favour of the side that all rules together prefer.
+      Labelled by ``weighted``, these k rules decide as all rules together do, whatever k is: the
+      choice explains a label and saves no rating. Their margin is one-sided, so take confidence
+      from ``all``. The one to take where estimates are at hand.
+
+    Per data set:
+
+    - ``static``: largest I(vote_j; Y) [5]; without preferences the largest mean |δ_j| of the
+      reference, or, without one, of these pairs.
+    - ``mrmr``: I(v_j; Y) - mean I(v_j; v_s) [2]. ``jmi``: Σ I(v_j, v_s; Y) [6]. ``cmim``:
+      min I(v_j; Y | v_s) [7]; s over the rules chosen before.
+    - ``greedy_cmi``: largest I(v_j; Y | v_S) [8]; stops before k when no rule's G-test of it is
+      significant at 5 % after Bonferroni, so the result may have fewer than k columns.
+    - ``discriminant``: greedily the largest μ_S' Σ_SS⁻¹ μ_S [10], from estimates; needs no label.
+    - ``frugal``: which k rules to rate at all. With labels `discriminant`; with none the largest
+      mean own evidence E|μ_j δ_j| / σ_j² [9] over the reference, since agreement between rules
+      alone says too little about which of several like rules adds to the others.
+
+    Informations count each pair also with its responses exchanged, which says the same.
+
+    References
+    ----------
+    [1] X. Li et al., "Data-adaptive Safety Rules for Training Reward Models", arXiv 2501.15453
+    (2025). [2] H. Peng, F. Long, C. Ding, IEEE TPAMI 27 (2005). [3] A. Kulesza, B. Taskar,
+    "Determinantal point processes for machine learning" (2012). [4] L. Chen, G. Zhang, H. Zhou,
+    "Fast greedy MAP inference for DPP", NeurIPS 2018. [5] D. Lewis, "Feature selection and
+    feature extraction for text categorization" (1992). [6] H. Yang, J. Moody, "Data visualization
+    and feature selection", NIPS 1999. [7] F. Fleuret, JMLR 5 (2004). [8] G. Brown et al.,
+    "Conditional likelihood maximisation", JMLR 13 (2012). [9] I. J. Good, "Weight of evidence: a
+    brief survey", Bayesian Statistics 2 (1985). [10] R. Fisher, "The use of multiple measurements
+    in taxonomic problems", Annals of Eugenics 7 (1936).
+    """
+    if method not in _SELECTORS:
+        raise ValueError(f"unknown method {method!r}; allowed: {', '.join(selectors())}")
+    if isinstance(k, bool) or not isinstance(k, int | np.integer) or not 1 <= k <= scores.n_rules:
+        if method != "all":
+            raise ValueError(f"k is {k!r}; allowed: 1 to {scores.n_rules}, the number of rules")
+        k = scores.n_rules
+    alone = reference is not None and preference is None and method in ("frugal", "static")
+    if (reference is None) != (preference is None) and not alone:
+        raise ValueError(f"method {method!r}: give both reference and preference, or neither")
+    for name, other in (("reference", reference), ("estimates", estimates)):
+        if other is not None and other.n_rules != scores.n_rules:
+            raise ValueError(
+                f"{name}: {other.n_rules} rules; allowed: {scores.n_rules}, as the scores"
+            )
+    given = _Given(scores, int(k), seed, reference, preference, estimates, method)
+    indices = np.asarray(_SELECTORS[method](given), dtype=np.int32)
+    same = indices.ndim == 1
+    if same:
+        indices = np.broadcast_to(indices, (scores.n_pairs, len(indices)))
+    unseen = method != "static" or reference is not None
+    return Selection(indices, method, scores.n_rules, fixed=same and unseen)
+
+
+def selectors() -> list[str]:
+    """The names that `select` takes as its method."""
+    return sorted(_SELECTORS)
+
+
+@dataclass(frozen=True, eq=False)
+class _Given:
+    """What a selector may look at; what is missing is refused by the method's name."""
+
+    scores: Scores
+    k: int
+    seed: int
+    reference: Scores | None
+    preference: np.ndarray | None
+    estimates: Estimates | None
+    method: str
+
+    def believed(self) -> Estimates:
+        if self.estimates is None:
+            raise ValueError(
+                f"method {self.method!r} needs estimates: rulekit.estimate(reference, preference), "
+                "or rulekit.estimate(scores) where no preference is known"
+            )
+        return self.estimates
+
+    def evidence(self, weights: np.ndarray) -> np.ndarray:
+        """Signed evidence of each rule for the first response, (n_pairs, n_rules)."""
+        return self.believed().transform(self.scores.discrepancy) * weights
+
+    def votes(self) -> tuple[np.ndarray, np.ndarray]:
+        """Votes -1, 0, +1 of the labelled reference pairs and their preference."""
+        if self.reference is None:
+            raise ValueError(f"method {self.method!r} needs reference and preference")
+        y = known_preference(self.preference, self.reference.n_pairs)
+        if not y.any():
+            raise ValueError(f"method {self.method!r}: no preference of the reference is known")
+        delta = self.reference.discrepancy[y != 0]
+        return np.sign(np.where(np.abs(delta) <= kernel.RESOLUTION / 2, 0, delta)), y[y != 0]
+
+    def correlation(self) -> np.ndarray:
+        """Correlations of the rules' discrepancies, (n_rules, n_rules)."""
+        if self.estimates is not None:
+            second = self.estimates.cov + np.outer(self.estimates.mu, self.estimates.mu)
+        else:
+            delta = self.scores.discrepancy.astype(np.float64)
+            second = delta.T @ delta
+        return criteria.correlation(second)
+
+    def top(self, mode: int, needs_relevance: bool = False) -> np.ndarray:
+        if needs_relevance and self.scores.relevance is None:
+            raise ValueError(f"method {self.method!r} needs scores with a relevance")
+        s = self.scores
+        return kernel.top_k(mode, s.a, s.b, s.relevance, self.k, seed=self.seed)
+
+
+def _log_odds(g: _Given) -> np.ndarray:
+    e = g.believed()
+    return criteria.largest(np.abs(g.evidence(e.mu / np.diag(e.cov))), g.k)
+
+
+def _whitened(g: _Given) -> np.ndarray:
+    return criteria.largest(np.abs(g.evidence(g.believed().weights())), g.k)
+
+
+def _adaptive(g: _Given) -> np.ndarray:
+    evidence = g.evidence(g.believed().weights())
+    side = np.where(evidence.sum(axis=1) < 0, -1.0, 1.0)
+    return criteria.largest(evidence * side[:, None], g.k)
+
+
+def _static(g: _Given) -> np.ndarray:
+    if g.preference is None:
+        seen = g.scores if g.reference is None else g.reference
+        quality = np.abs(seen.discrepancy).mean(axis=0, dtype=np.float64)
+        return criteria.largest(quality[None], g.k)[0]
+    return criteria.greedy_information(*g.votes(), g.k, "static")
+
+
+def _greedy(g: _Given) -> np.ndarray:
+    return criteria.greedy_information(*g.votes(), g.k, g.method)
+
+
+def _frugal(g: _Given) -> np.ndarray:
+    e = g.believed()
+    if e.n_labelled:
+        return criteria.discriminant(e.mu, e.cov, g.k)
+    if g.reference is None:
+        raise ValueError("method 'frugal' without labels needs a reference; no preference")
+    size = np.abs(e.transform(g.reference.discrepancy)).mean(axis=0)
+    return criteria.largest((np.abs(e.mu) * size / np.diag(e.cov))[None], g.k)[0]
+
+
+_SELECTORS: dict[str, Callable[[_Given], np.ndarray]] = {
+    "adaptive": _adaptive,
+    "all": lambda g: np.arange(g.scores.n_rules),
+    "cmim": _greedy,
+    "discriminant": lambda g: criteria.discriminant(g.believed().mu, g.believed().cov, g.k),
+    "diverse": lambda g: criteria.diverse(np.abs(g.scores.discrepancy), g.correlation(), g.k),
+    "dpp": lambda g: criteria.determinantal(np.abs(g.scores.discrepancy), g.correlation(), g.k),
+    "frugal": _frugal,
+    "greedy_cmi": lambda g: criteria.greedy_conditional(*g.votes(), g.k),
+    "jmi": _greedy,
+    "log_odds": _log_odds,
+    "lowest_discrepancy": lambda g: g.top(kernel.LOWEST_DISCREPANCY),
+    "max_discrepancy": lambda g: g.top(kernel.DISCREPANCY),
+    "mrmr": _greedy,
+    "random": lambda g: g.top(kernel.RANDOM),
+    "relevance": lambda g: g.top(kernel.RELEVANCE, needs_relevance=True),
+    "relevance_discrepancy": lambda g: g.top(kernel.RELEVANCE_DISCREPANCY, needs_relevance=True),
+    "static": _static,
+    "whitened": _whitened,
+}

@@ -1,0 +1,58 @@
+"""The comparisons that the notebooks show, a frame of figures each.
+
+Pairs, scores and judges come in; tables with intervals go out. Open `labelling` first; `trained` is
+about models, `comparison` about selectors, `judges` about judges.
+"""
+
+from rulekit.studies.comparison import (
+    adaptive_gaps,
+    compare_rated,
+    compare_simulated,
+    label_calibration,
+)
+from rulekit.studies.judges import (
+    cost_ratio,
+    distillation_report,
+    judge_agreement,
+    judge_outcomes,
+    judge_report,
+    network_table,
+    proposition_table,
+    ranking_agreement,
+    reader_agreement,
+)
+from rulekit.studies.labelling import (
+    accuracy_row,
+    explain_pair,
+    length_margin,
+    rule_orders,
+    selection_grid,
+    selection_table,
+)
+from rulekit.studies.rules import near_duplicates
+from rulekit.studies.trained import adapter_report, reward_table
+
+__all__ = [
+    "accuracy_row",
+    "adapter_report",
+    "adaptive_gaps",
+    "compare_rated",
+    "compare_simulated",
+    "cost_ratio",
+    "distillation_report",
+    "explain_pair",
+    "judge_agreement",
+    "judge_outcomes",
+    "judge_report",
+    "label_calibration",
+    "length_margin",
+    "near_duplicates",
+    "network_table",
+    "proposition_table",
+    "ranking_agreement",
+    "reader_agreement",
+    "reward_table",
+    "rule_orders",
+    "selection_grid",
+    "selection_table",
+]

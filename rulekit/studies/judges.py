@@ -1,0 +1,419 @@
+"""What a judge is worth: measured on labelled responses, on people's labels, on another judge's votes.
+
+Judges and labelled data come in, frames with intervals go out; notebook 10 shows them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+
+import numpy as np
+import polars as pl
+
+from rulekit.encoder import Encoder
+from rulekit.inputs.pairs import conversation, folds, prompt_groups, prompt_text
+from rulekit.inputs.rules import RuleSet
+from rulekit.inputs.scores import Scores
+from rulekit.inputs.sources import Labelled, second_rankings, second_reading
+from rulekit.labels import label
+from rulekit.measures import (
+    auc,
+    calibration_error,
+    cohen_kappa,
+    judge_metrics,
+    paired_difference,
+    pairwise_accuracy,
+)
+from rulekit.selection.selectors import select
+
+
+def network_table(
+    networks: Sequence[str],
+    train: Labelled,
+    validation: Labelled,
+    seed: int = 0,
+    rules_every: int = 1,
+) -> pl.DataFrame:
+    """Judge networks trained on the one set and compared on the other; first row the floor.
+
+    Parameters
+    ----------
+    networks
+        Names from `rulekit.judges.networks.NETWORKS`.
+    train, validation
+        Annotated responses under the same rules.
+    seed
+        Of training and of the intervals.
+    rules_every
+        Train and compare on every so manieth rule only: networks with a pass a rating are slow.
+
+    Returns
+    -------
+    One row a network: ``log_loss`` in nats after calibration on the same validation set (four
+    numbers a network), ``relevant_auc`` and ``satisfied_auc`` as `measures.judge_metrics` has them,
+    each with a 95 % bootstrap interval over prompts (``…_low``, ``…_high``), and the seconds that
+    training and that rating the validation responses took.
+
+    Raises
+    ------
+    ValueError
+        For an unknown network, or a `rules_every` below 1.
+    """
+
+    from rulekit.training.encoder_judge import train_encoder_judge
+
+    if rules_every < 1:
+        raise ValueError(f"rules_every is {rules_every}; allowed: 1 or more")
+    train, validation = (_every(data, rules_every) for data in (train, validation))
+    shown = [
+        n + end
+        for n in ("log_loss", "relevant_auc", "satisfied_auc")
+        for end in ("", "_low", "_high")
+    ]
+    rows = []
+    for network in networks:
+        start = time.perf_counter()
+        judge = train_encoder_judge(train, validation, network, seed)
+        trained = time.perf_counter()
+        found = judge_report(judge, validation, train, seed)
+        rated = time.perf_counter()
+        if not rows:
+            floor = {n: found[f"floor_{n}"] for n in shown}
+            rows.append({"network": "each rule's frequency"} | floor)
+        rows.append(
+            {"network": network}
+            | {n: found[n] for n in shown}
+            | {"training_seconds": trained - start, "rating_seconds": rated - trained}
+        )
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def _every(data: Labelled, step: int) -> Labelled:
+    """The same responses under every `step`-th rule."""
+    chosen = range(0, len(data.rules), step)
+    rules = RuleSet(tuple(data.rules[j] for j in chosen))
+    return Labelled(data.prompts, data.responses, rules, data.scores[:, ::step])
+
+
+def distillation_report(
+    pairs: pl.DataFrame, rules: RuleSet, scores: Scores, seed: int = 0
+) -> tuple[dict, pl.DataFrame]:
+    """What a judge learns from half of another's ratings, measured on the other half of the prompts.
+
+    Parameters
+    ----------
+    pairs, rules, scores
+        n_pairs pairs and the other judge's scores of them under n_rules rules.
+    seed
+        Of the halves, of training and of the intervals.
+
+    Returns
+    -------
+    Figures, each with its interval: agreement of `judge_agreement` for the distilled judge and for
+    the one that has not seen these ratings; label accuracy (sum of all rules) of teacher, distilled
+    and undistilled judge against the known preference, and the paired difference of distilled and
+    teacher. Then the rows of `judge_agreement`, by rule, with ``judge`` distilled or undistilled.
+    """
+    from rulekit.judges.encoder import EncoderJudge
+    from rulekit.training.encoder_judge import distil_encoder_judge
+
+    unseen = np.array(folds(pairs, 2, seed)) == 0
+    seen_pairs, own = pairs.filter(pl.Series(~unseen)), pairs.filter(pl.Series(unseen))
+    teacher = scores.rows(unseen)
+    start = time.perf_counter()
+    judge = distil_encoder_judge(seen_pairs, rules, scores.rows(~unseen), seed=seed)
+    seconds = time.perf_counter() - start
+    rated = {
+        "teacher": teacher,
+        "distilled": judge.score(own, rules),
+        "undistilled": EncoderJudge.load().score(own, rules),
+    }
+    groups, known = prompt_groups(own).to_list(), own["preference"].to_numpy()
+    margin = {n: label(s, select(s, method="all")).margin for n, s in rated.items()}
+    figures = {"n_pairs_seen": len(seen_pairs), "n_pairs_unseen": len(own), "seconds": seconds}
+    for name, found in margin.items():
+        figures[f"{name}_accuracy"] = pairwise_accuracy(found, known, groups).as_dict()
+    figures["distilled_less_teacher"] = paired_difference(
+        margin["distilled"], margin["teacher"], known, groups
+    ).as_dict()
+    tables = []
+    for name in ("distilled", "undistilled"):
+        table = judge_agreement(rated[name], teacher, groups, seed)
+        figures[f"{name}_agreement"] = table.row(-1, named=True)
+        tables.append(table.select(pl.lit(name).alias("judge"), pl.all()))
+    return figures, pl.concat(tables)
+
+
+def cost_ratio(pairs: pl.DataFrame, rules: RuleSet, parameters: float = 8e9) -> dict[str, float]:
+    """Multiplications of a language-model judge over those of the encoder judge, on these pairs.
+
+    The language model reads prompt, both responses and one rule in each pass, one pass a rule; the
+    encoder reads each prompt, and each response twice (whole and by sentences), whatever the number
+    of rules. A pass costs one multiplication a parameter and token; tokens are the encoder's.
+
+    Parameters
+    ----------
+    pairs, rules
+        What is rated.
+    parameters
+        Of the language model. Those of a hosted one are not known: 8e9 is a small one.
+
+    Returns
+    -------
+    ``judge_tokens`` and ``encoder_tokens`` that are read, and ``ratio`` of multiplications.
+    """
+    encoder = Encoder.load()
+
+    def tokens(texts: Sequence[str]) -> int:
+        ids = encoder.tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
+        return sum(map(len, ids))
+
+    prompt = tokens([prompt_text(p) for p in pairs["prompt"].to_list()])
+    responses = tokens(pairs["response_a"].to_list()) + tokens(pairs["response_b"].to_list())
+    judge = len(rules) * (prompt + responses) + len(pairs) * tokens(rules.texts)
+    embeddings = encoder.model.embeddings.word_embeddings.weight.numel()
+    own = sum(p.numel() for p in encoder.model.parameters()) - embeddings
+    ours = own * (prompt + 2 * responses)
+    return {
+        "judge_tokens": judge,
+        "encoder_tokens": prompt + 2 * responses,
+        "ratio": parameters * judge / ours,
+    }
+
+
+def judge_report(judge, data: Labelled, train: Labelled, seed: int = 0) -> dict:
+    """A judge against annotations it has not seen, beside each rule's own frequencies.
+
+    Parameters
+    ----------
+    judge
+        Has `rate(prompts, responses, rules)`.
+    data, train
+        What it is measured on, and what the floor's frequencies are counted on.
+
+    Returns
+    -------
+    The figures of `measures.judge_metrics`, each with a 95 % bootstrap interval over prompts under
+    the same name with `_low` and `_high`, and the calibration errors of P(relevant) and, where a
+    rule is relevant, of P(satisfied).
+    """
+    p = judge.rate(data.prompts, data.responses, data.rules)
+    counts = np.stack([(train.scores == v).sum(axis=0) for v in (-1, 0, 1)], axis=1) + 0.5
+    prior = counts / counts.sum(axis=1, keepdims=True)
+    figures = judge_metrics(p, data.scores, prior)
+    prompts = [conversation(prompt) for prompt in data.prompts]
+    draws = [judge_metrics(p[rows], data.scores[rows], prior) for rows in _resampled(prompts, seed)]
+    for name in list(figures):
+        low, high = np.quantile([d[name] for d in draws], (0.025, 0.975))
+        figures |= {f"{name}_low": float(low), f"{name}_high": float(high)}
+    for name, (probability, outcome) in judge_outcomes(p, data.scores).items():
+        figures[f"{name}_calibration_error"] = calibration_error(probability, outcome)
+    return figures | {
+        "n_responses": len(data.prompts),
+        "n_prompts": len(set(prompts)),
+        "n_rules": len(data.rules),
+    }
+
+
+def _resampled(groups: Sequence, seed: int, resamples: int = 200) -> Iterator[np.ndarray]:
+    """Rows of bootstrap samples in which all rows of a group come together."""
+    _, group = np.unique(np.asarray(groups), return_inverse=True)
+    members = [np.flatnonzero(group == g) for g in range(group.max() + 1)]
+    rng = np.random.default_rng(seed)
+    for _ in range(resamples):
+        yield np.concatenate([members[g] for g in rng.integers(len(members), size=len(members))])
+
+
+def judge_outcomes(p: np.ndarray, scores: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Predicted probability and outcome: is a rule relevant, and where it is, satisfied.
+
+    Parameters
+    ----------
+    p
+        P(no), P(irrelevant), P(yes), (n_responses, n_rules, 3).
+    scores
+        -1, 0, +1, (n_responses, n_rules).
+
+    Returns
+    -------
+    ``relevant`` over all ratings and ``satisfied`` over the relevant ones, each (n,) and (n,).
+    """
+    relevant = scores != 0
+    yes = p[..., 2] / (p[..., 2] + p[..., 0])
+    return {
+        "relevant": (1 - p[..., 1].ravel(), relevant.ravel()),
+        "satisfied": (yes[relevant], scores[relevant] > 0),
+    }
+
+
+def proposition_table(judge, data: Labelled, seed: int = 0) -> pl.DataFrame:
+    """AUC of P(yes) for each rule against people's labels, beside baselines; last row: all.
+
+    Parameters
+    ----------
+    judge
+        Has `rate(prompts, responses, rules)`.
+    data
+        Responses labelled +1 or -1 under every rule.
+    seed
+        Of the overall interval.
+
+    Notes
+    -----
+    `cosine` is the similarity of the encoder's vectors of rule and response, `best_sentence` that of
+    the rule and the nearest sentence of the response, nothing trained in either;
+    `majority` is the accuracy of always giving the more frequent answer, whose AUC is ½. Rules
+    with fewer than five cases of a kind have no AUC of their own. The overall AUC is the mean
+    over the rules that have one, its interval a bootstrap over responses.
+    """
+    from rulekit.judges.networks import sentences
+
+    yes = judge.rate(data.prompts, data.responses, data.rules)[..., 2]
+    encoder = Encoder.load()
+    rules = encoder.embed(data.rules.texts).T
+    cosine = encoder.embed(data.responses) @ rules
+    split = [sentences(text) for text in data.responses]
+    near = encoder.embed([s for part in split for s in part]) @ rules
+    best = np.maximum.reduceat(near, np.cumsum([0, *map(len, split[:-1])]))
+    scores = {"judge": yes, "cosine": cosine, "best_sentence": best}
+    truth = data.scores > 0
+    rows = []
+    for j, name in enumerate(data.rules.ids):
+        n, row = int(truth[:, j].sum()), {"rule": name}
+        if min(n, len(truth) - n) >= 5:
+            for score, found in scores.items():
+                value, low, high = auc(found[:, j], truth[:, j])
+                row |= {f"{score}_auc": value, f"{score}_low": low, f"{score}_high": high}
+        rows.append(
+            row | {"majority": max(n, len(truth) - n) / len(truth), "n_true": n, "n": len(truth)}
+        )
+    table = pl.DataFrame(rows, infer_schema_length=None)
+    use = [j for j, v in enumerate(table["judge_auc"]) if v is not None]
+    overall = {"rule": "all"}
+    draws = [d for d in _resampled(range(len(truth)), seed) if _both_kinds(truth[d][:, use])]
+    for score, found in scores.items():
+        means = [np.mean([auc(found[d, j], truth[d, j])[0] for j in use]) for d in draws]
+        low, high = np.quantile(means, (0.025, 0.975))
+        overall |= {
+            f"{score}_auc": table[f"{score}_auc"].mean(),
+            f"{score}_low": float(low),
+            f"{score}_high": float(high),
+        }
+    overall |= {"majority": table["majority"].mean(), "n_true": int(truth.sum()), "n": truth.size}
+    return pl.concat([table, pl.DataFrame([overall])], how="diagonal_relaxed")
+
+
+def _both_kinds(truth: np.ndarray) -> bool:
+    """Whether every column holds true and false, so that a draw's mean is over the same rules."""
+    return bool((truth.any(axis=0) & ~truth.all(axis=0)).all())
+
+
+def reader_agreement(seed: int = 0, resamples: int = 500) -> pl.DataFrame:
+    """Cohen's κ of the corpus' two readers by category of rules, and over all of them.
+
+    Satisfied, irrelevant and violated are three categories; a case is a response under a rule.
+    `sign_agreement` is the share of equal signs where both found the rule relevant. Intervals are
+    a bootstrap over prompts.
+    """
+    names, first, second, rules = second_reading()
+    draws = list(_resampled([name.rsplit(":", 1)[0] for name in names], seed, resamples))
+    category = np.array(rules.categories)
+    rows = []
+    for name in [*dict.fromkeys(rules.categories), "all"]:
+        j = np.flatnonzero((category == name) | (name == "all"))
+        a, b = first[:, j], second[:, j]
+        low, high = np.nanquantile([cohen_kappa(a[d], b[d]) for d in draws], (0.025, 0.975))
+        both = (a != 0) & (b != 0)
+        rows.append(
+            {
+                "category": name,
+                "kappa": cohen_kappa(a, b),
+                "low": low,
+                "high": high,
+                "sign_agreement": (a == b)[both].mean(),
+                "n_relevant_to_both": int(both.sum()),
+                "n": a.size,
+            }
+        )
+    return pl.DataFrame(rows)
+
+
+def ranking_agreement(seed: int = 0) -> dict[str, float | int]:
+    """How far the corpus' two readers put the responses of a prompt in the same order.
+
+    Returns
+    -------
+    ``same_order``, the share of pairs of responses in the same order; ``tau``, Kendall's, the share
+    less that of the opposite order, with its 95 % bootstrap interval over prompts ``low`` and
+    ``high``; ``n`` pairs of ``n_prompts`` prompts.
+    """
+    same = []
+    for first, second in second_rankings():
+        place = {r: i for i, r in enumerate(second)}
+        same.append([place[x] < place[y] for x, y in combinations(first, 2)])
+    same = np.array(same)  # (n_prompts, 6)
+    tau = 2 * same.mean(axis=1) - 1
+    low, high = np.quantile(
+        [tau[d].mean() for d in _resampled(range(len(tau)), seed)], (0.025, 0.975)
+    )
+    return {
+        "same_order": float(same.mean()),
+        "tau": float(tau.mean()),
+        "low": float(low),
+        "high": float(high),
+        "n": same.size,
+        "n_prompts": len(same),
+    }
+
+
+def judge_agreement(
+    scores: Scores, reference: Scores, groups: Sequence | None = None, seed: int = 0
+) -> pl.DataFrame:
+    """How well one judge's δ agrees with another's sign where the other is decisive (|δ| > ½).
+
+    Parameters
+    ----------
+    scores, reference
+        The judge's and the other's scores of the same pairs, (n_pairs, n_rules).
+    groups
+        The prompt of each pair, (n_pairs,), that belong together; by default each pair by itself.
+    seed
+        Of the intervals.
+
+    Returns
+    -------
+    One row a rule that has at least five decisive pairs of each sign, and a last row over all
+    decisive ratings: ``rule``, ``auc``, its 95 % bootstrap interval over groups ``low``, ``high``,
+    and ``n`` decisive ratings. Ratings of one pair under several rules are not independent; the
+    bootstrap keeps them together.
+    """
+    delta, truth = scores.discrepancy, reference.discrepancy
+    decisive = np.abs(truth) > 0.5
+    ids = reference.rule_ids or [f"r{j:03d}" for j in range(reference.n_rules)]
+    groups = range(len(delta)) if groups is None else groups
+    draws = list(_resampled(groups, seed))
+
+    def area(rows, j) -> float | None:
+        mine, up = decisive[rows][:, j], truth[rows][:, j] > 0
+        one_kind = not (mine & up).any() or not (mine & ~up).any()
+        return None if one_kind else auc(delta[rows][:, j][mine], up[mine])[0]
+
+    rows = []
+    for name, j in [*zip(ids, range(len(ids)), strict=True), ("all", slice(None))]:
+        mine, up = decisive[:, j], truth[:, j] > 0
+        n_up, n_down = int((mine & up).sum()), int((mine & ~up).sum())
+        if min(n_up, n_down) >= 5:
+            means = [x for x in (area(d, j) for d in draws) if x is not None]
+            low, high = np.quantile(means, (0.025, 0.975))
+            rows.append(
+                {
+                    "rule": name,
+                    "auc": area(slice(None), j),
+                    "low": float(low),
+                    "high": float(high),
+                    "n": n_up + n_down,
+                }
+            )
+    return pl.DataFrame(rows)

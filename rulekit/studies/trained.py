@@ -1,0 +1,62 @@
+"""What a Rule Adapter and a reward model learn from labels, measured on prompts they have not seen."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from rulekit.inputs.pairs import folds
+from rulekit.inputs.scores import Scores
+from rulekit.labels import label
+from rulekit.measures import adapter_metrics, pairwise_accuracy
+from rulekit.selection.selectors import select
+from rulekit.studies.labelling import accuracy_row, length_margin
+
+
+def adapter_report(
+    pairs: pl.DataFrame, scores: Scores, probabilities: np.ndarray, k: int = 5
+) -> tuple[dict, pl.DataFrame]:
+    """Held-out figures of a Rule Adapter, and the accuracy of its labels beside the oracle's.
+
+    Parameters
+    ----------
+    probabilities
+        Of an adapter that has not seen the pair's prompt, (n_pairs, n_rules), as
+        `training.cross_fit_adapter` gives them.
+    k
+        Rules per pair.
+    """
+    from rulekit.training.rule_adapter import top_rules
+
+    oracle, named = select(scores, k), top_rules(probabilities, k)
+    target = oracle.mask()
+    frequent = _out_of_fold_frequency(pairs, target)
+    figures = adapter_metrics(probabilities, target, k)
+    figures["frequent_recall_at_k"] = adapter_metrics(frequent, target, k)["recall_at_k"]
+    margins = {"oracle": label(scores, oracle).margin, "rule_adapter": label(scores, named).margin}
+    margins["random"] = label(scores, select(scores, k, "random")).margin
+    for name in ("rule_adapter", "random"):
+        decided = margins["oracle"] != 0
+        agreement = pairwise_accuracy(margins[name][decided], np.sign(margins["oracle"])[decided])
+        figures[f"{name}_label_agreement"] = agreement.as_dict()
+    table = pl.DataFrame([accuracy_row(name, m, pairs) for name, m in margins.items()])
+    return figures, table
+
+
+def reward_table(
+    pairs: pl.DataFrame, targets: dict[str, np.ndarray], seed: int = 0, **settings
+) -> pl.DataFrame:
+    """Held-out accuracy of reward models trained on different labels, and the length baseline."""
+    from rulekit.training import cross_fit_rewards
+
+    rows = [accuracy_row("longer response", length_margin(pairs), pairs)]
+    for name, target in targets.items():
+        margin = cross_fit_rewards(pairs, target, seed=seed, **settings)
+        rows.append(accuracy_row(f"trained on {name}", margin, pairs))
+    return pl.DataFrame(rows)
+
+
+def _out_of_fold_frequency(pairs: pl.DataFrame, target: np.ndarray) -> np.ndarray:
+    """How often each rule is chosen on the other folds' prompts, (n_pairs, n_rules)."""
+    fold = np.array(folds(pairs))
+    return np.stack([target[fold != f].mean(axis=0) for f in range(fold.max() + 1)])[fold]

@@ -1,0 +1,218 @@
+"""The offline judge's training: labelled responses, or another judge's scores, come in; a judge goes out.
+
+The network of the judge that comes with the kit was chosen among those of `rulekit.judges.networks`
+on the validation split of the embedded corpus; it is trained on the train split and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import torch
+from torch import nn
+
+from rulekit.files import sha256
+from rulekit.inputs.pairs import prompt_text
+from rulekit.inputs.rules import RuleSet
+from rulekit.inputs.scores import Scores
+from rulekit.inputs.sources import Labelled, load_labelled
+from rulekit.judges.encoder import EncoderJudge
+from rulekit.judges.networks import NETWORKS, CrossEncoder
+
+NETWORK = "sentences"  # the best on validation, see notebook 10
+
+
+def train_encoder_judge(
+    train: Labelled, validation: Labelled | None = None, network: str = NETWORK, seed: int = 0
+) -> EncoderJudge:
+    """Train on labelled responses, and calibrate on others.
+
+    Parameters
+    ----------
+    train, validation
+        Without validation the probabilities are as they come.
+    network
+        One of `rulekit.judges.networks.NETWORKS`.
+    seed
+        Of initialisation, dropout and order.
+
+    Raises
+    ------
+    ValueError
+        For an unknown network.
+    """
+    prompts = [prompt_text(p) for p in train.prompts]
+    texts = (prompts, train.responses, train.rules.texts)
+    judge = EncoderJudge(fit(network, *texts, train.scores, seed))
+    return judge if validation is None else calibrated(judge, validation)
+
+
+def distil_encoder_judge(
+    pairs: pl.DataFrame, rules: RuleSet, scores: Scores, network: str = NETWORK, seed: int = 0
+) -> EncoderJudge:
+    """Train on another judge's discrepancies of pairs, to rate more of the kind at little cost.
+
+    Parameters
+    ----------
+    pairs, scores
+        n_pairs pairs and the other judge's scores of them, (n_pairs, n_rules).
+    rules
+        The n_rules rules.
+    network, seed
+        As for `train_encoder_judge`.
+
+    Returns
+    -------
+    A judge whose probabilities are not calibrated: no rating of a single response was seen.
+    """
+    prompts = [prompt_text(p) for p in pairs["prompt"].to_list()]
+    sides = (pairs[c].to_list() for c in ("response_a", "response_b"))
+    return EncoderJudge(distil(network, prompts, *sides, rules.texts, scores.discrepancy, seed))
+
+
+def embedded_encoder_judge() -> EncoderJudge:
+    """Train the judge that comes with the kit anew: its file is the `save` of this."""
+    train, validation = (load_labelled("embedded", s) for s in ("train", "validation"))
+    told = {"data": "embedded, train split", "data_sha256": training_data_hash()}
+    return replace(train_encoder_judge(train, validation), provenance=told)
+
+
+def training_data_hash() -> str:
+    """SHA-256 of the texts and annotations that the kit's judge is trained and calibrated on."""
+    parts = []
+    for data in (load_labelled("embedded", s) for s in ("train", "validation")):
+        parts += [*map(prompt_text, data.prompts), *data.responses, *data.rules.texts]
+        parts.append(sha256(data.scores.tobytes()))
+    return sha256(repr(parts))
+
+
+def calibrated(judge: EncoderJudge, data: Labelled) -> EncoderJudge:
+    """The judge with the scales and shifts that minimise the log-loss on other responses.
+
+    The two questions of a rating, is the rule relevant and is it satisfied, are calibrated
+    apart: a judge may be sure of the one with reason and of the other without.
+
+    References
+    ----------
+    J. Platt, "Probabilistic outputs for support vector machines" (1999); C. Guo et al., "On
+    calibration of modern neural networks", ICML 2017.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    relevant = data.scores != 0
+    asked = (x.numpy() for x in judge.questions(data.prompts, data.responses, data.rules))
+    fitted = []
+    for x, truth, which in zip(
+        asked, (relevant, data.scores > 0), (slice(None), relevant), strict=True
+    ):
+        fit = LogisticRegression(C=np.inf).fit(x[which].reshape(-1, 1), truth[which].ravel())
+        fitted.append((float(fit.coef_[0, 0]), float(fit.intercept_[0])))
+    return replace(judge, relevant=fitted[0], satisfied=fitted[1])
+
+
+def fit(
+    network: str,
+    prompts: Sequence[str],
+    responses: Sequence[str],
+    rules: Sequence[str],
+    scores: np.ndarray,
+    seed: int = 0,
+    epochs: int | None = None,
+) -> nn.Module:
+    """Train a network on annotated responses by cross-entropy.
+
+    Parameters
+    ----------
+    network
+        One of `rulekit.judges.networks.NETWORKS`.
+    prompts, responses
+        Texts, (n_responses,) each.
+    rules
+        Texts, (n_rules,).
+    scores
+        -1 violated, 0 irrelevant, +1 satisfied, (n_responses, n_rules).
+    seed
+        Of initialisation, dropout and order.
+    epochs
+        Passes over the responses; the network's own number if not given.
+    """
+    target = torch.as_tensor(np.asarray(scores) + 1, dtype=torch.long)
+
+    def loss(model: nn.Module, encoded, rows: torch.Tensor, generator) -> torch.Tensor:
+        if isinstance(model, CrossEncoder):
+            found, wanted = model.training_logits(encoded, rows, target[rows], generator)
+        else:
+            found, wanted = model(encoded, rows).flatten(0, 1), target[rows].flatten()
+        return nn.functional.cross_entropy(found, wanted)
+
+    return _train(network, (prompts, responses, rules), len(target), loss, seed, epochs)
+
+
+def distil(
+    network: str,
+    prompts: Sequence[str],
+    responses_a: Sequence[str],
+    responses_b: Sequence[str],
+    rules: Sequence[str],
+    discrepancy: np.ndarray,
+    seed: int = 0,
+    epochs: int | None = None,
+) -> nn.Module:
+    """Train a network on another judge's discrepancies, by squared error of δ.
+
+    The difference of two scores changes sign with the order of the responses, so a preference of
+    the teacher for one position cannot be learned.
+
+    Parameters
+    ----------
+    network, prompts, rules, seed, epochs
+        As for `fit`.
+    responses_a, responses_b
+        Texts, (n_pairs,) each.
+    discrepancy
+        The teacher's score(A) - score(B), (n_pairs, n_rules).
+    """
+    n, target = len(prompts), torch.as_tensor(discrepancy, dtype=torch.float32)
+
+    def loss(model: nn.Module, encoded, rows: torch.Tensor, _generator) -> torch.Tensor:
+        p = model(encoded, torch.cat([rows, rows + n])).softmax(-1)
+        score = p[..., 2] - p[..., 0]
+        return (score[: len(rows)] - score[len(rows) :] - target[rows]).square().mean()
+
+    texts = ([*prompts, *prompts], [*responses_a, *responses_b], rules)
+    return _train(network, texts, n, loss, seed, epochs)
+
+
+def _train(network: str, texts, n: int, loss: Callable, seed: int, epochs: int | None) -> nn.Module:
+    if network not in NETWORKS:
+        raise ValueError(f"unknown network {network!r}; allowed: {', '.join(NETWORKS)}")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = NETWORKS[network]()
+        encoded = model.encode(*texts)
+        named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+        parts = [[p for name, p in named if name.startswith("encoder.") == own] for own in (0, 1)]
+        groups = [
+            {"params": p, "lr": r} for p, r in zip(parts, (model.rate, 5e-5), strict=True) if p
+        ]
+        optimizer = torch.optim.AdamW(groups, weight_decay=1e-2)
+        epochs = epochs or model.epochs
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer,
+            [g["lr"] for g in groups],
+            total_steps=epochs * -(-n // model.batch),
+            pct_start=0.1,
+        )
+        generator = torch.Generator().manual_seed(seed)
+        model.train()
+        for _ in range(epochs):
+            for rows in torch.randperm(n, generator=generator).split(model.batch):
+                optimizer.zero_grad()
+                loss(model, encoded, rows, generator).backward()
+                nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+                optimizer.step()
+                schedule.step()
+        return model.eval()
