@@ -163,6 +163,8 @@ def joint_radii(x, y, first, end, k, start, stop, radius):
         int64 (n,), where the run of values equal to x begins and ends.
     k
         Neighbours, below n.
+    start, stop
+        The points to look from, 0 ≤ start ≤ stop ≤ n.
     radius
         float64 (n,), written from `start` to `stop`.
 

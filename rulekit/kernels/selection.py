@@ -16,6 +16,7 @@ from rulekit.kernels.threads import in_chunks
 
 DISCREPANCY, RELEVANCE_DISCREPANCY, RANDOM, LOWEST_DISCREPANCY, RELEVANCE = range(5)
 _STEPS = np.float32(1 / RESOLUTION)
+_MOST_STEPS = np.int32(2**21 - 2)
 _LANES = 32
 
 
@@ -56,19 +57,20 @@ def top_k(
         rows = slice(start, stop)
         limits = key_type(np.iinfo(key_type).max), key_type(-1)  # above and below every key
         keys = np.full(-(-m // _LANES) * _LANES, limits[1])  # whole vectors, the rest never chosen
-        _top_k(
-            mode,
-            a[rows],
-            b[rows],
-            weight[rows],
-            salt,
-            np.uint64(start),
-            positions,
-            np.int32(bits),
-            limits,
-            keys,
-            indices[rows],
-        )
+        with np.errstate(over="ignore"):  # the hash wraps around; uncompiled, NumPy would warn
+            _top_k(
+                mode,
+                a[rows],
+                b[rows],
+                weight[rows],
+                salt,
+                np.uint64(start),
+                positions,
+                np.int32(bits),
+                limits,
+                keys,
+                indices[rows],
+            )
 
     in_chunks(run, n, m, threads)
     return indices
@@ -117,30 +119,40 @@ def _largest_below(keys, last, nothing):
 
 
 @njit(nogil=True, cache=True)
+def _key(steps, bits, position):
+    """Steps and position in one integer: shifted in 64 bits, as 32 would lose them in wide keys."""
+    return np.int64(steps) << bits | position
+
+
+@njit(nogil=True, cache=True)
+def _steps(criterion):
+    """A criterion in [0, 2] in steps of `RESOLUTION`, rounded."""
+    return np.int32(criterion * _STEPS + np.float32(0.5))
+
+
+@njit(nogil=True, cache=True)
 def _discrepancy_keys(a, b, positions, bits, keys):
     for j in range(len(positions)):
-        steps = np.int32(abs(a[j] - b[j]) * _STEPS + np.float32(0.5))
-        keys[j] = steps << bits | positions[j]
+        keys[j] = _key(_steps(abs(a[j] - b[j])), bits, positions[j])
 
 
 @njit(nogil=True, cache=True)
 def _relevance_discrepancy_keys(a, b, relevance, positions, bits, keys):
     for j in range(len(positions)):
         criterion = relevance[j] + np.float32(0.5) * abs(a[j] - b[j])
-        keys[j] = np.int32(criterion * _STEPS + np.float32(0.5)) << bits | positions[j]
+        keys[j] = _key(_steps(criterion), bits, positions[j])
 
 
 @njit(nogil=True, cache=True)
 def _lowest_discrepancy_keys(a, b, positions, bits, keys):
     for j in range(len(positions)):
-        steps = np.int32((np.float32(2) - abs(a[j] - b[j])) * _STEPS + np.float32(0.5))
-        keys[j] = steps << bits | positions[j]
+        keys[j] = _key(_steps(np.float32(2) - abs(a[j] - b[j])), bits, positions[j])
 
 
 @njit(nogil=True, cache=True)
 def _relevance_keys(relevance, positions, bits, keys):
     for j in range(len(positions)):
-        keys[j] = np.int32(relevance[j] * _STEPS + np.float32(0.5)) << bits | positions[j]
+        keys[j] = _key(_steps(relevance[j]), bits, positions[j])
 
 
 @njit(nogil=True, cache=True)
@@ -151,7 +163,9 @@ def _random_keys(salt, row, positions, bits, keys):
         z = salt + (row * m + np.uint64(j)) * np.uint64(0x9E3779B97F4A7C15)
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        keys[j] = np.int32((z ^ (z >> np.uint64(31))) >> np.uint64(43)) << bits | positions[j]
+        steps = np.int32((z ^ (z >> np.uint64(31))) >> np.uint64(43))
+        # The largest step at the first position would be the limit itself, which no key may reach.
+        keys[j] = _key(min(steps, _MOST_STEPS), bits, positions[j])
 
 
 @njit(nogil=True, cache=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit, types
-from numba.extending import intrinsic
+from numba.extending import intrinsic, overload
 
 from rulekit.kernels.threads import in_chunks
 
@@ -99,8 +99,18 @@ def _complete(cross, ours, other, n) -> np.ndarray:
     return tables
 
 
+def _popcount(word):
+    """Set bits of a word, as a word; compiled, one instruction of the machine."""
+    return np.uint64(np.bitwise_count(word))
+
+
+@overload(_popcount)
+def _compiled_popcount(word):
+    return lambda word: _ctpop(word)
+
+
 @intrinsic
-def _popcount(context, word):
+def _ctpop(context, word):
     def generate(context, builder, signature, args):
         return builder.ctpop(args[0])
 
