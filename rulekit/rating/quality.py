@@ -14,7 +14,9 @@ import polars as pl
 from rulekit.inputs.pairs import conversation
 from rulekit.inputs.sources import Labelled
 from rulekit.judges.contract import Rater
-from rulekit.measures import auc, wilson
+from rulekit.measures import auc, bootstrap, cohen_kappa, newcombe, wilson
+from rulekit.measures.classification import auc_resampled, kappa_resampled
+from rulekit.measures.probabilities import resampled_calibration_error
 from rulekit.rating.job import Job
 from rulekit.rating.ledger import Ledger
 from rulekit.rating.store import Store
@@ -48,7 +50,7 @@ def rate_labelled(
     judge, store, ledger, settings
         As for `annotate`.
     data
-        n_responses responses and n_rules rules, of `labelled`.
+        n_responses responses and n_rules rules, of `rulekit.inputs.read_labelled`.
 
     Raises
     ------
@@ -90,7 +92,7 @@ def judge_quality(
     probabilities
         P(no), P(irrelevant), P(yes) of each response under each rule, (n_responses, n_rules, 3).
     data
-        The labels, of `labelled` or `sources.load_labelled`; cells without one (NaN) do not count.
+        The labels, of `read_labelled` or `sources.load_labelled`; cells without one (NaN) do not count.
     seed, resamples
         Of the bootstrap over prompts.
 
@@ -127,14 +129,11 @@ def judge_quality(
     if gaps.any():
         i, j = np.argwhere(gaps)[0]
         raise ValueError(f"probabilities of response {i}, rule {j} are NaN; allowed: rated cells")
-    _, prompt = np.unique([conversation(t) for t in data.prompts], return_inverse=True)
-    rng = np.random.default_rng(seed)
-    n = prompt.max() + 1
-    draws = rng.multinomial(n, np.full(n, 1 / n), size=resamples)
+    prompt = np.unique([conversation(t) for t in data.prompts], return_inverse=True)[1]
     rows = []
     for j, name in enumerate(["all", *data.rules.ids]):
         cells = slice(None) if name == "all" else slice(j - 1, j)
-        one = _Cells(p[:, cells], truth[:, cells], prompt, draws, rng)
+        one = _Cells(p[:, cells], truth[:, cells], prompt, resamples, seed)
         rows += [{"rule": name, **row} for row in _figures(one, single=name != "all")]
     return pl.DataFrame(rows, infer_schema_length=None)
 
@@ -149,18 +148,17 @@ def by_rule(quality: pl.DataFrame) -> pl.DataFrame:
 class _Cells:
     """Ratings of some rules with their labels, flat, and the prompts to resample."""
 
-    def __init__(self, p, truth, prompt, draws, rng) -> None:
+    def __init__(self, p, truth, prompt, resamples: int, seed: int) -> None:
         known = ~np.isnan(truth)
         self.p, self.truth = p[known], truth[known].astype(int)
         self.prompt = np.broadcast_to(prompt[:, None], truth.shape)[known]
-        self.draws, self.rng = draws, rng  # how often each prompt is drawn, (resamples, n_prompts)
+        self.resamples, self.seed = resamples, seed
         self.relevant = self.truth != 0
 
-    def summed(self, which: np.ndarray, columns: np.ndarray, n_columns: int, values=None):
-        """Sums by prompt and column of the chosen cells, (n_prompts, n_columns)."""
-        n = self.draws.shape[1]
-        flat = self.prompt[which] * n_columns + columns
-        return np.bincount(flat, values, n * n_columns).reshape(n, n_columns).astype(float)
+    def interval(self, statistic, which=slice(None)) -> np.ndarray:
+        """`bootstrap` over prompts of a statistic of the chosen cells."""
+        prompts = self.prompt[which]
+        return bootstrap(statistic, prompts, resamples=self.resamples, seed=self.seed)
 
 
 def _figures(cells: _Cells, single: bool) -> list[dict]:
@@ -196,71 +194,21 @@ def _auc(cells: _Cells, which, score, positive, single: bool) -> dict:
     value = auc(score, positive)[0]
     if single:
         return _row(value, *newcombe(value, m, n), 0.5, m + n)
-    # Resampled ranks: weights on cells, in the order of their scores, ties counted half.
-    _, level = np.unique(score, return_inverse=True)
-    prompt, n_levels = cells.prompt[which], level.max() + 1
-    values = []
-    for draw in cells.draws[:400]:
-        weight = draw[prompt].astype(float)
-        above = np.bincount(level, weight * positive, n_levels)
-        below = np.bincount(level, weight * ~positive, n_levels)
-        if above.any() and below.any():
-            under = np.cumsum(below) - below / 2
-            values.append((above * under).sum() / (above.sum() * below.sum()))
-    return _row(value, *np.quantile(values, (0.025, 0.975)), 0.5, m + n)
-
-
-def newcombe(value: float, m: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Score-type interval of an AUC of m positives and n negatives, with some width even at 1.
-
-    Parameters
-    ----------
-    value
-        The AUC, in [0, 1].
-    m, n
-        Cases of either kind, 1 or more.
-
-    References
-    ----------
-    R. G. Newcombe, Statistics in Medicine 25 (2006), 559-573, method 5.
-    """
-    from scipy.optimize import brentq
-    from scipy.stats import norm
-
-    z, size = norm.ppf((1 + confidence) / 2), (m + n) / 2 - 1
-
-    def distance(theta: float, sign: int) -> float:
-        variance = theta * (1 - theta) / (m * n)
-        variance *= 1 + size * (1 - theta) / (2 - theta) + size * theta / (1 + theta)
-        return theta + sign * z * np.sqrt(variance) - value
-
-    # The limits are where the observed AUC lies just z standard errors of theirs away.
-    # At 0 and 1 that error is 0, which is a root but not the limit.
-    low = 0.0 if value <= 0 else brentq(distance, 0, min(value, 1 - 1e-12), args=(1,))
-    high = 1.0 if value >= 1 else brentq(distance, max(value, 1e-12), 1, args=(-1,))
-    return float(low), float(high)
+    ends = cells.interval(auc_resampled(score, positive), which)
+    return _row(value, *ends, 0.5, m + n)
 
 
 def _kappa(cells: _Cells) -> dict:
     answer = cells.p.argmax(axis=1) - 1
     if not len(answer):
         return _row(reference=0.0)
-    counts = cells.summed(np.ones(len(answer), bool), 3 * (cells.truth + 1) + answer + 1, 9)
-
-    def kappa(table: np.ndarray) -> np.ndarray:  # (…, 9)
-        share = table.reshape(*table.shape[:-1], 3, 3) / table.sum(axis=-1)[..., None, None]
-        observed = np.trace(share, axis1=-2, axis2=-1)
-        chance = (share.sum(axis=-1) * share.sum(axis=-2)).sum(axis=-1)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.where(chance < 1, (observed - chance) / (1 - chance), np.nan)
-
-    value = kappa(counts.sum(axis=0))
-    drawn = kappa(cells.draws @ counts)
-    if np.isnan(value) or np.isnan(drawn).all():
+    value = cohen_kappa(cells.truth, answer)
+    if np.isnan(value):
         return _row(reference=0.0, n=len(answer))
     if len(np.unique(cells.prompt[cells.relevant | (answer != 0)])) < _PROMPTS:
         return _row(value, reference=0.0, n=len(answer))
-    return _row(value, *np.nanquantile(drawn, (0.025, 0.975)), 0.0, len(answer))
+    ends = cells.interval(kappa_resampled(cells.truth, answer))
+    return _row(value, *ends, 0.0, len(answer))
 
 
 def _abstention(cells: _Cells, single: bool) -> dict:
@@ -271,9 +219,8 @@ def _abstention(cells: _Cells, single: bool) -> dict:
     silent = cells.p.argmax(axis=1)[relevant] == 1
     if single:
         return _row(silent.mean(), *wilson(silent.sum(), n), n=n)
-    counts = cells.draws @ cells.summed(relevant, silent.astype(int), 2)
-    share = counts[:, 1] / counts.sum(axis=1)
-    return _row(silent.mean(), *np.nanquantile(share, (0.025, 0.975)), n=n)
+    ends = cells.interval(lambda weights: weights @ silent / weights.sum(axis=1), relevant)
+    return _row(silent.mean(), *ends, n=n)
 
 
 def _calibration(cells: _Cells, which, probability, outcome) -> dict:
@@ -281,26 +228,19 @@ def _calibration(cells: _Cells, which, probability, outcome) -> dict:
     n = len(outcome)
     if not n:
         return _row()
-    edges = np.unique(np.quantile(probability, np.linspace(0, 1, bins_for(n) + 1)))
-    column = np.searchsorted(edges[1:-1], probability, side="right")
-    k = len(edges)
+    bins = bins_for(n)
+    rng, once = np.random.default_rng(cells.seed), np.ones((1, n))
 
-    def error(gap: np.ndarray, size: np.ndarray) -> np.ndarray:
-        return np.abs(gap).sum(axis=-1) / size
+    def error(outcome: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        return resampled_calibration_error(probability, outcome, bins, weights)
 
-    gap = cells.summed(which, column, k, probability - outcome)
-    value = error(gap.sum(axis=0), n)
-    count = np.bincount(cells.prompt[which], minlength=len(gap))
-    size = cells.draws @ count
-    drawn = error(cells.draws @ gap, np.maximum(size, 1))[size > 0]
-    low, high = np.clip(2 * value - np.quantile(drawn, (0.975, 0.025)), 0, 1)
-    perfect = [
-        error(np.bincount(column, probability - (cells.rng.random(n) < probability), k), n)
-        for _ in range(50)
-    ]
-    if (count > 0).sum() < _PROMPTS:
-        return _row(value, reference=np.mean(perfect), n=n)
-    return _row(value, min(low, value), max(high, value), np.mean(perfect), n)
+    value = float(error(outcome, once)[0])
+    perfect = np.mean([error(rng.random(n) < probability, once)[0] for _ in range(50)])
+    if len(np.unique(cells.prompt[which])) < _PROMPTS:
+        return _row(value, reference=perfect, n=n)
+    low, high = cells.interval(lambda weights: error(outcome, weights), which)
+    low, high = np.clip((2 * value - high, 2 * value - low), 0, 1)
+    return _row(value, min(low, value), max(high, value), perfect, n)
 
 
 def bins_for(n: int) -> int:

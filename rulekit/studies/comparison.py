@@ -1,8 +1,8 @@
 """Every selector on planted truth and on real ratings: accuracies on held-out pairs come out.
 
-`compare_simulated` runs the five simulated regimes, `compare_rated` and `label_calibration` a data set that comes
-with ratings. Means, covariances and rules are always estimated from other pairs than those that are
-then labelled.
+`compare_simulated` runs the five simulated regimes, `compare_rated` and `label_calibration` a data
+set that comes with ratings. Means, covariances and rules are always estimated from other pairs than
+those that are then labelled. Notebook 9 shows the frames.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from rulekit.inputs.pairs import prompt_groups
 from rulekit.inputs.scores import Scores
 from rulekit.inputs.sources import load, load_ratings
 from rulekit.labels import label, label_methods
-from rulekit.measures import calibration
+from rulekit.measures import calibration, calibration_error, confidence
 from rulekit.selection.estimates import Estimates, estimate
-from rulekit.selection.selectors import select, selectors
+from rulekit.selection.registry import select, selectors
 from rulekit.theory.simulation import REGIMES, simulate
 
 LABELLED = (0, 30, 100, 1000)
@@ -217,7 +217,7 @@ def label_calibration(
     bins: int = 10,
     seed: int = 0,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Is a label's confidence a probability? Measured on unseen pairs of a rated data set.
+    """Whether a label's confidence is a probability, on unseen pairs of a rated data set.
 
     Parameters
     ----------
@@ -245,13 +245,17 @@ def label_calibration(
     tables, rows = [], []
     for method, parts in found.items():
         target, truth = np.concatenate(parts, axis=1)
-        table = calibration(target, truth, bins)
+        sure, right = confidence(target, truth)
+        table = calibration(sure, right, bins)
         tables.append(table.select(pl.lit(method).alias("label"), pl.all()))
-        share = table["n"] / table["n"].sum()
         rows.append(
-            {"label": method}
-            | {c: (table[c] * share).sum() for c in ("confidence", "accuracy")}
-            | {"error": (table["gap"].abs() * share).sum(), "n": len(truth)}
+            {
+                "label": method,
+                "confidence": float(sure.mean()),
+                "accuracy": float(right.mean()),
+                "error": calibration_error(sure, right, bins),
+                "n": len(truth),
+            }
         )
     return pl.DataFrame(rows), pl.concat(tables)
 

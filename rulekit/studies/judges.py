@@ -6,7 +6,7 @@ Judges and labelled data come in, frames with intervals go out; notebook 10 show
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
@@ -20,13 +20,18 @@ from rulekit.inputs.sources import Labelled, second_rankings, second_reading
 from rulekit.labels import label
 from rulekit.measures import (
     auc,
+    bootstrap,
     calibration_error,
     cohen_kappa,
     judge_metrics,
+    mean_interval,
     paired_difference,
     pairwise_accuracy,
 )
-from rulekit.selection.selectors import select
+from rulekit.measures.classification import auc_resampled, kappa_resampled
+from rulekit.selection.registry import select
+
+_RESAMPLES = 200
 
 
 def network_table(
@@ -192,6 +197,8 @@ def judge_report(judge, data: Labelled, train: Labelled, seed: int = 0) -> dict:
         Has `rate(prompts, responses, rules)`.
     data, train
         What it is measured on, and what the floor's frequencies are counted on.
+    seed
+        Of the intervals.
 
     Returns
     -------
@@ -202,12 +209,8 @@ def judge_report(judge, data: Labelled, train: Labelled, seed: int = 0) -> dict:
     p = judge.rate(data.prompts, data.responses, data.rules)
     counts = np.stack([(train.scores == v).sum(axis=0) for v in (-1, 0, 1)], axis=1) + 0.5
     prior = counts / counts.sum(axis=1, keepdims=True)
-    figures = judge_metrics(p, data.scores, prior)
     prompts = [conversation(prompt) for prompt in data.prompts]
-    draws = [judge_metrics(p[rows], data.scores[rows], prior) for rows in _resampled(prompts, seed)]
-    for name in list(figures):
-        low, high = np.quantile([d[name] for d in draws], (0.025, 0.975))
-        figures |= {f"{name}_low": float(low), f"{name}_high": float(high)}
+    figures = judge_metrics(p, data.scores, prior, prompts, seed=seed)
     for name, (probability, outcome) in judge_outcomes(p, data.scores).items():
         figures[f"{name}_calibration_error"] = calibration_error(probability, outcome)
     return figures | {
@@ -215,15 +218,6 @@ def judge_report(judge, data: Labelled, train: Labelled, seed: int = 0) -> dict:
         "n_prompts": len(set(prompts)),
         "n_rules": len(data.rules),
     }
-
-
-def _resampled(groups: Sequence, seed: int, resamples: int = 200) -> Iterator[np.ndarray]:
-    """Rows of bootstrap samples in which all rows of a group come together."""
-    _, group = np.unique(np.asarray(groups), return_inverse=True)
-    members = [np.flatnonzero(group == g) for g in range(group.max() + 1)]
-    rng = np.random.default_rng(seed)
-    for _ in range(resamples):
-        yield np.concatenate([members[g] for g in rng.integers(len(members), size=len(members))])
 
 
 def judge_outcomes(p: np.ndarray, scores: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -292,10 +286,14 @@ def proposition_table(judge, data: Labelled, seed: int = 0) -> pl.DataFrame:
     table = pl.DataFrame(rows, infer_schema_length=None)
     use = [j for j, v in enumerate(table["judge_auc"]) if v is not None]
     overall = {"rule": "all"}
-    draws = [d for d in _resampled(range(len(truth)), seed) if _both_kinds(truth[d][:, use])]
     for score, found in scores.items():
-        means = [np.mean([auc(found[d, j], truth[d, j])[0] for j in use]) for d in draws]
-        low, high = np.quantile(means, (0.025, 0.975))
+        areas = [auc_resampled(found[:, j], truth[:, j]) for j in use]
+        low, high = bootstrap(
+            lambda weights, areas=areas: np.mean([area(weights) for area in areas], axis=0),
+            range(len(truth)),
+            resamples=_RESAMPLES,
+            seed=seed,
+        )
         overall |= {
             f"{score}_auc": table[f"{score}_auc"].mean(),
             f"{score}_low": float(low),
@@ -303,11 +301,6 @@ def proposition_table(judge, data: Labelled, seed: int = 0) -> pl.DataFrame:
         }
     overall |= {"majority": table["majority"].mean(), "n_true": int(truth.sum()), "n": truth.size}
     return pl.concat([table, pl.DataFrame([overall])], how="diagonal_relaxed")
-
-
-def _both_kinds(truth: np.ndarray) -> bool:
-    """Whether every column holds true and false, so that a draw's mean is over the same rules."""
-    return bool((truth.any(axis=0) & ~truth.all(axis=0)).all())
 
 
 def reader_agreement(seed: int = 0, resamples: int = 500) -> pl.DataFrame:
@@ -318,13 +311,18 @@ def reader_agreement(seed: int = 0, resamples: int = 500) -> pl.DataFrame:
     a bootstrap over prompts.
     """
     names, first, second, rules = second_reading()
-    draws = list(_resampled([name.rsplit(":", 1)[0] for name in names], seed, resamples))
+    prompts = np.array([name.rsplit(":", 1)[0] for name in names])
     category = np.array(rules.categories)
     rows = []
     for name in [*dict.fromkeys(rules.categories), "all"]:
         j = np.flatnonzero((category == name) | (name == "all"))
         a, b = first[:, j], second[:, j]
-        low, high = np.nanquantile([cohen_kappa(a[d], b[d]) for d in draws], (0.025, 0.975))
+        low, high = bootstrap(
+            kappa_resampled(a.ravel(), b.ravel()),
+            np.repeat(prompts, len(j)),
+            resamples=resamples,
+            seed=seed,
+        )
         both = (a != 0) & (b != 0)
         rows.append(
             {
@@ -355,14 +353,12 @@ def ranking_agreement(seed: int = 0) -> dict[str, float | int]:
         same.append([place[x] < place[y] for x, y in combinations(first, 2)])
     same = np.array(same)  # (n_prompts, 6)
     tau = 2 * same.mean(axis=1) - 1
-    low, high = np.quantile(
-        [tau[d].mean() for d in _resampled(range(len(tau)), seed)], (0.025, 0.975)
-    )
+    low, high = mean_interval(tau, range(len(tau)), seed, _RESAMPLES)
     return {
         "same_order": float(same.mean()),
         "tau": float(tau.mean()),
-        "low": float(low),
-        "high": float(high),
+        "low": low,
+        "high": high,
         "n": same.size,
         "n_prompts": len(same),
     }
@@ -391,26 +387,25 @@ def judge_agreement(
     """
     delta, truth = scores.discrepancy, reference.discrepancy
     decisive = np.abs(truth) > 0.5
-    ids = reference.rule_ids or [f"r{j:03d}" for j in range(reference.n_rules)]
-    groups = range(len(delta)) if groups is None else groups
-    draws = list(_resampled(groups, seed))
-
-    def area(rows, j) -> float | None:
-        mine, up = decisive[rows][:, j], truth[rows][:, j] > 0
-        one_kind = not (mine & up).any() or not (mine & ~up).any()
-        return None if one_kind else auc(delta[rows][:, j][mine], up[mine])[0]
-
+    ids = reference.names
+    groups = np.arange(len(delta)) if groups is None else np.asarray(groups)
     rows = []
     for name, j in [*zip(ids, range(len(ids)), strict=True), ("all", slice(None))]:
         mine, up = decisive[:, j], truth[:, j] > 0
         n_up, n_down = int((mine & up).sum()), int((mine & ~up).sum())
         if min(n_up, n_down) >= 5:
-            means = [x for x in (area(d, j) for d in draws) if x is not None]
-            low, high = np.quantile(means, (0.025, 0.975))
+            score, sign, pair = delta[:, j][mine], up[mine], np.nonzero(mine)[0]
+            area = auc_resampled(score, sign)
+            low, high = bootstrap(
+                lambda weights, area=area, pair=pair: area(weights[:, pair]),
+                groups,
+                resamples=_RESAMPLES,
+                seed=seed,
+            )
             rows.append(
                 {
                     "rule": name,
-                    "auc": area(slice(None), j),
+                    "auc": auc(score, sign)[0],
                     "low": float(low),
                     "high": float(high),
                     "n": n_up + n_down,

@@ -17,11 +17,21 @@ from rulekit.inputs.pairs import folds, prompt_groups
 from rulekit.inputs.scores import Scores
 from rulekit.labels import label
 from rulekit.measures import mean_accuracy, mean_difference, pairwise_accuracy
-from rulekit.selection.selectors import Selection, select
+from rulekit.selection.registry import Selection, select
 
 
 def accuracy_row(name: str, margin, pairs: pl.DataFrame) -> dict:
-    """One row: accuracy of margins against `pairs['preference']`, Wilson and by-prompt intervals."""
+    """One row: accuracy of margins against `pairs['preference']`, Wilson and by-prompt intervals.
+
+    Parameters
+    ----------
+    name
+        Of the row.
+    margin
+        Evidence for the first response, (n_pairs,).
+    pairs
+        Canonical frame, n_pairs rows.
+    """
     groups = prompt_groups(pairs).to_list()
     return {"name": name, **pairwise_accuracy(margin, pairs["preference"], groups).as_dict()}
 
@@ -44,8 +54,21 @@ def rule_orders(
     """Sum labels under random orders of the rules, -1, 0 or +1, (orders, n_pairs).
 
     Ties between rules go to the one that comes first, and ratings of few distinct values are full
-    of ties: what a method is worth must not hang on how the rules are listed. `given` goes to
-    `select`; without a reference ``static`` chooses by the preferences of the other folds' prompts.
+    of ties: what a method is worth must not hang on how the rules are listed.
+
+    Parameters
+    ----------
+    pairs, scores
+        n_pairs pairs and their scores.
+    k, method
+        Rules per pair, and the selector: names from `selectors()`.
+    orders
+        Number of random orders.
+    seed
+        Of the orders, of ``random`` and of the folds of ``static``.
+    given
+        For `select`; without a reference ``static`` chooses by the preferences of the other folds'
+        prompts.
     """
     rng = np.random.default_rng(seed)
     labels = np.empty((orders, scores.n_pairs))
@@ -145,11 +168,12 @@ def selection_grid(
 
     Returns
     -------
-    One row a method and k: accuracy with its intervals; `order_low` and `order_high`, the least and
-    the largest accuracy of a single order; `information` in bits between label and preference
-    (Miller-Madow); `over_max_discrepancy`, the difference of accuracy at the same k with its
-    interval over prompts, the p-value of a sign-flip test and `q_value`, the same after Benjamini
-    and Hochberg over all rows; and `over_all` likewise against the sum of all rules.
+    One row a method and k: accuracy with its intervals; ``order_low`` and ``order_high``, the least
+    and the largest accuracy of a single order; ``information`` in bits between label and preference
+    (Miller–Madow); ``over_max_discrepancy``, the difference of accuracy at the same k, with its
+    interval over prompts (``…_low``, ``…_high``), the p-value of a sign-flip test (``…_p``) and the
+    same after Benjamini and Hochberg over all rows (``…_q``); and ``over_all``, likewise against the
+    sum of all rules.
     """
     known = pairs["preference"].fill_null(0).to_numpy()
     test = np.asarray(test) & (known != 0)
@@ -189,10 +213,24 @@ def selection_grid(
 
 
 def explain_pair(scores: Scores, selection: Selection, row: int, shown: int = 12) -> pl.DataFrame:
-    """One pair's rules by size of discrepancy, the chosen ones marked."""
+    """One pair's rules by size of discrepancy, the chosen ones marked.
+
+    Parameters
+    ----------
+    scores, selection
+        Of n_pairs pairs, and the rules chosen for each.
+    row
+        Which pair.
+    shown
+        How many rules, the loudest first.
+
+    Returns
+    -------
+    A row a rule: ``rule``, ``discrepancy``, ``chosen``.
+    """
     delta = scores.discrepancy[row]
     order = np.argsort(-np.abs(delta), kind="stable")[:shown]
-    ids = scores.rule_ids or [f"r{j:03d}" for j in range(scores.n_rules)]
+    ids = scores.names
     chosen = set(selection.indices[row].tolist())
     return pl.DataFrame(
         {

@@ -1,4 +1,7 @@
-"""Which rules say nearly the same: their texts come in, pairs of ids go out."""
+"""Which rules say nearly the same: their texts come in, pairs of ids go out.
+
+Whoever writes a rule set calls it, to find two rules that are one.
+"""
 
 from __future__ import annotations
 

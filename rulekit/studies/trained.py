@@ -1,4 +1,7 @@
-"""What a Rule Adapter and a reward model learn from labels, measured on prompts they have not seen."""
+"""What a Rule Adapter and a reward model learn from labels, measured on prompts they have not seen.
+
+Pairs, scores, probabilities or targets come in, figures and frames go out; notebooks show them.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from rulekit.inputs.pairs import folds
 from rulekit.inputs.scores import Scores
 from rulekit.labels import label
 from rulekit.measures import adapter_metrics, pairwise_accuracy
-from rulekit.selection.selectors import select
+from rulekit.selection.registry import select
 from rulekit.studies.labelling import accuracy_row, length_margin
 
 
@@ -20,11 +23,18 @@ def adapter_report(
 
     Parameters
     ----------
+    pairs, scores
+        n_pairs pairs and their scores under n_rules rules.
     probabilities
         Of an adapter that has not seen the pair's prompt, (n_pairs, n_rules), as
         `training.cross_fit_adapter` gives them.
     k
         Rules per pair.
+
+    Returns
+    -------
+    Figures of `measures.adapter_metrics` with those of the most frequent rules and the agreement of
+    labels with the oracle's; and a row a way to choose rules, columns as `accuracy_row` has them.
     """
     from rulekit.training.rule_adapter import top_rules
 
@@ -46,7 +56,17 @@ def adapter_report(
 def reward_table(
     pairs: pl.DataFrame, targets: dict[str, np.ndarray], seed: int = 0, **settings
 ) -> pl.DataFrame:
-    """Held-out accuracy of reward models trained on different labels, and the length baseline."""
+    """Held-out accuracy of reward models trained on different labels, and the length baseline.
+
+    Parameters
+    ----------
+    pairs
+        Canonical frame, n_pairs rows.
+    targets
+        Name → P(A is preferred), (n_pairs,).
+    seed, settings
+        As for `RewardModelConfig`.
+    """
     from rulekit.training import cross_fit_rewards
 
     rows = [accuracy_row("longer response", length_margin(pairs), pairs)]

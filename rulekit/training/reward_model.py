@@ -115,6 +115,10 @@ def train_reward_model(
     output
         Folder of the engine's run.
 
+    Returns
+    -------
+    A model with `margin`, from the encoder or from the engine.
+
     Raises
     ------
     ValueError
@@ -155,7 +159,17 @@ def cross_fit_rewards(
     config: RewardModelConfig | None = None,
     **settings,
 ) -> np.ndarray:
-    """Margin of each pair from a reward model that has not seen its prompt, (n_pairs,)."""
+    """Margin of each pair from a reward model that has not seen its prompt, (n_pairs,).
+
+    Parameters
+    ----------
+    pairs, target
+        As for `train_reward_model`.
+    n_folds
+        Models trained, each on the prompts of all other folds.
+    config, settings
+        A `RewardModelConfig`, or its fields; its seed divides the prompts too.
+    """
     config = config or RewardModelConfig(**settings)
     fold, target = (
         np.array(folds(pairs, n_folds, config.seed)),
@@ -185,23 +199,24 @@ def _head(seed: int):
 
 
 def _fit_frozen(pairs: pl.DataFrame, target: np.ndarray, config: RewardModelConfig):
-    """Ridge-penalised logistic regression on differences of vectors: convex, so L-BFGS to the end."""
+    """Ridge-penalised logistic regression on differences of vectors, without an intercept."""
     import torch
+    from sklearn.linear_model import LogisticRegression
 
-    a, b = (_frozen(pairs[c].to_list()) for c in ("response_a", "response_b"))
-    x, t = a - b, torch.as_tensor(target, dtype=torch.float32)
+    a, b = (_frozen(pairs[c].to_list()).numpy() for c in ("response_a", "response_b"))
+    x = (a - b).astype(np.float64)
+    # A soft target is both classes, each with its share: the loss sums over pairs, the penalty is
+    # l2 for their mean.
+    fit = LogisticRegression(
+        C=1 / (config.l2 * len(x)), fit_intercept=False, tol=1e-8, max_iter=1000
+    )
+    fit.fit(
+        np.concatenate([x, x]),
+        np.repeat([1, 0], len(x)),
+        sample_weight=np.concatenate([target, 1 - target]),
+    )
     head = _head(config.seed)
-    torch.nn.init.zeros_(head.weight)
-    optimizer = torch.optim.LBFGS(head.parameters(), max_iter=200, line_search_fn="strong_wolfe")
-
-    def closure():
-        optimizer.zero_grad()
-        fit = torch.nn.functional.binary_cross_entropy_with_logits(head(x).squeeze(-1), t)
-        loss = fit + config.l2 * head.weight.square().sum() / 2
-        loss.backward()
-        return loss
-
-    optimizer.step(closure)
+    head.weight.data = torch.from_numpy(fit.coef_).float()
     return head.requires_grad_(False)
 
 

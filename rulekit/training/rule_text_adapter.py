@@ -18,8 +18,9 @@ from rulekit.encoder import Encoder
 from rulekit.files import watched, write_atomically
 from rulekit.inputs.pairs import folds, prompt_groups
 from rulekit.inputs.rules import RuleSet
-from rulekit.measures import auc, cluster_interval
-from rulekit.selection.selectors import Selection
+from rulekit.measures import auc, bootstrap, mean_interval
+from rulekit.measures.classification import auc_resampled
+from rulekit.selection.registry import Selection
 from rulekit.training.rule_adapter import features, top_rules
 
 FIT = {"epochs": 60, "learning_rate": 1e-2, "weight_decay": 1.0}
@@ -56,7 +57,7 @@ class RuleTextAdapter:
         return 1 / (1 + np.exp(-self.logits(pairs, rules)))
 
     def select(self, pairs: pl.DataFrame, rules: RuleSet, k: int = 5) -> Selection:
-        """The k rules of largest probability, best first; ties to the lowest position."""
+        """The k rules of largest probability for each of the pairs; as `top_rules`."""
         return top_rules(self.logits(pairs, rules), k)
 
     def save(self, path: str | Path) -> Path:
@@ -93,16 +94,16 @@ def train_rule_text_adapter(
 
     Parameters
     ----------
-    pairs
-        Canonical frame, n_pairs rows.
-    selection
-        The rules to be named, (n_pairs, k), of `rules`.
+    pairs, selection, epochs, learning_rate, weight_decay
+        As for `train_rule_adapter`.
     rules
-        The rule set; its texts are read, its order and ids do not matter.
-    epochs, learning_rate, weight_decay
-        Full-batch AdamW.
+        The rule set that the selection is of; its texts are read, its order and ids do not matter.
     seed
         For the interface: the fit starts at zero and draws nothing.
+
+    Returns
+    -------
+    An adapter for any rules.
 
     Raises
     ------
@@ -207,10 +208,7 @@ def held_out_rules_report(
         ]
     )
     known = ~np.isnan(own)
-    within = (
-        float(own[known].mean()),
-        *cluster_interval(own[known], group[known], seed, _RESAMPLES),
-    )
+    within = (float(own[known].mean()), *mean_interval(own[known], group[known], seed, _RESAMPLES))
     rows = [
         ("unseen rules", *_auc_by_group(unseen, mask, group, seed)),
         ("unseen rules, within a pair", *within),
@@ -244,20 +242,11 @@ def _held_out_logits(x, e, mask, pair_fold, rule_fold, fit: dict) -> tuple[np.nd
 
 def _auc_by_group(scores: np.ndarray, mask: np.ndarray, group: np.ndarray, seed: int):
     """Area under the curve over all cells and its interval over groups of rows: (value, low, high)."""
-    _, place = np.unique(scores.ravel(), return_inverse=True)
-    positive = mask.ravel().astype(np.float64)
-    n = int(group.max()) + 1
-    rng = np.random.default_rng(seed)
-
-    def area(weight: np.ndarray) -> float:  # (n_groups,), how often each is drawn
-        cell = np.repeat(weight[group], mask.shape[1])
-        up = np.bincount(place, cell * positive)
-        down = np.bincount(place, cell * (1 - positive))
-        return float((up * (down.cumsum() - down / 2)).sum() / (up.sum() * down.sum()))
-
-    draws = [area(rng.multinomial(n, np.full(n, 1 / n))) for _ in range(_RESAMPLES)]
-    low, high = np.quantile(draws, (0.025, 0.975))
-    return area(np.ones(n)), float(low), float(high)
+    value = auc(scores.ravel(), mask.ravel())[0]
+    cells = np.repeat(group, mask.shape[1])
+    area = auc_resampled(scores.ravel(), mask.ravel())
+    low, high = bootstrap(area, cells, resamples=_RESAMPLES, seed=seed)
+    return value, float(low), float(high)
 
 
 def _apply(adapter: RuleTextAdapter, blocks: np.ndarray, e: np.ndarray) -> np.ndarray:
