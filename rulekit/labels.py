@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from rulekit.inputs.scores import Scores
+from rulekit.inputs.display import html_table
+from rulekit.inputs.scores import Scores, votes
 from rulekit.kernels import selection as kernel
 from rulekit.selection.estimates import Estimates, dawid_skene_posterior, known_preference
-from rulekit.selection.selectors import Selection
+from rulekit.selection.registry import Selection
 
 TIE_POLICIES = {
     "abstain": "a tied pair gets preference 0 and no training target",
@@ -54,6 +55,33 @@ class Labels:
     tie: str
     majority: np.ndarray | None = None
 
+    def __repr__(self) -> str:
+        n, counts = len(self.preference), self._counts()
+        sure = f", mean confidence {self.confidence.mean():.3f}" if n else ""
+        return (
+            f"Labels({n:,} pairs: {counts[1]:,} first, {counts[-1]:,} second, {counts[0]:,} tied; "
+            f"tie={self.tie!r}{sure})"
+        )
+
+    def _repr_html_(self) -> str:
+        said = {1: "+1, the first response", -1: "-1, the second response", 0: "0, a tie"}
+        counts = self._counts()
+        rows = [
+            (said[y], f"{counts[y]:,}", *self._means(self.preference == y))
+            for y in said
+            if counts[y]
+        ]
+        rows.append(("all", f"{len(self.preference):,}", *self._means(slice(None))))
+        head = ("preference", "pairs", "mean confidence", "mean |margin|")
+        return html_table(repr(self), head, rows, len(rows))
+
+    def _counts(self) -> dict[int, int]:
+        return {y: int((self.preference == y).sum()) for y in (1, -1, 0)}
+
+    def _means(self, rows) -> tuple[str, str]:
+        confidence, margin = self.confidence[rows], np.abs(self.margin[rows])
+        return ("", "") if not len(margin) else (f"{confidence.mean():.3f}", f"{margin.mean():.3f}")
+
 
 def label(
     scores: Scores,
@@ -79,13 +107,17 @@ def label(
         agreement with each other implies.
     tie
         What becomes of a margin of zero: ``abstain``, ``soft`` or ``drop``. Margins within
-        k · 5e-7 of zero (times the largest weight, where there are weights) are ties: float32
-        scores cannot tell them apart.
+        k · 5e-7 of zero (times the largest weight, where there are weights) are ties, as
+        `rulekit.inputs.votes` says.
     beta
         Slope of the confidence, positive: how much evidence one unit of margin is. It is a
         probability only as far as β fits the judge.
     estimates
         For ``weighted``: what `rulekit.estimate` made of other pairs.
+
+    Returns
+    -------
+    Labels, one a pair in the order of the scores; under ``drop`` of the pairs without a tie.
 
     Raises
     ------
@@ -95,22 +127,8 @@ def label(
 
     Notes
     -----
-    If rule j votes sign(δ_j), is right with probability σ(β|δ_j|) and votes are independent
-    given Y, the posterior log-odds of Y are β Σ_{j∈S} δ_j: the sum is then the Bayes decision.
-
-    ``weighted`` is Σ_{j∈S} w_j x_j, x the transformed discrepancy of the estimates. For a fixed
-    selection w = 2 Σ_SS⁻¹ μ_S, the log-odds of these rules alone. For a choice made after seeing
-    every rule of a pair w = 2 Σ⁻¹ μ of all rules, so that one rule's weight does not hang on
-    which others were picked; then the margin is a part of the log-odds, not a posterior.
-
-    ``dawid_skene`` (crowd-kit) reads the votes of the chosen rules only, a |δ| below 5e-7 being
-    an abstention; of its two mirror images it takes the one that the majority agrees with.
-
-    References
-    ----------
-    X. Li et al., arXiv 2501.15453 (2025): the sum label of the authors' code. A. Dawid, A. Skene,
-    Applied Statistics 28 (1979). S. Nitzan, J. Paroush, "Optimal decision rules in uncertain
-    dichotomous choice situations" (1982): log-odds weights.
+    `notebooks/METHODS.md` has the formula of every method, what its margin means, and its
+    references. The sum is the Bayes decision if votes are independent and right with σ(β|δ_j|).
     """
     if method not in _METHODS:
         raise ValueError(f"unknown method {method!r}; allowed: {', '.join(_METHODS)}")
@@ -124,9 +142,9 @@ def label(
             f"allowed: {scores.n_pairs} and {scores.n_rules}, as the scores"
         )
     margin, unit = _METHODS[method](scores, selection, estimates)
-    tied = np.abs(margin) <= unit * selection.k * kernel.RESOLUTION / 2
+    preference = votes(margin, unit * selection.k).astype(np.int8)
+    tied = preference == 0
     margin[tied] = 0.0
-    preference = np.sign(margin).astype(np.int8)
     confidence = 1.0 / (1.0 + np.exp(-beta * np.abs(margin)))
     soft = np.where(margin >= 0, confidence, 1.0 - confidence)
     target = soft if tie == "soft" else np.where(tied, np.nan, preference > 0)
@@ -192,14 +210,13 @@ def sign_audit(
     y = known_preference(preference, reference.n_pairs)
     if not y.any():
         raise ValueError("no preference of the reference is known")
-    votes = _votes(reference.discrepancy[y != 0]) * y[y != 0, None]
-    right, n = (votes > 0).sum(axis=0), (votes != 0).sum(axis=0)
+    right_or_wrong = votes(reference.discrepancy[y != 0]) * y[y != 0, None]
+    right, n = (right_or_wrong > 0).sum(axis=0), (right_or_wrong != 0).sum(axis=0)
     p_value = binom.cdf(right, n, 0.5)
     q_value = false_discovery_control(p_value)
-    names = reference.rule_ids or [f"r{j:03d}" for j in range(reference.n_rules)]
     return pl.DataFrame(
         {
-            "rule": list(names),
+            "rule": reference.names,
             "votes": n,
             "agreement": np.where(n > 0, right / np.maximum(n, 1), np.nan),
             "p_reversed": betainc(prior + right, prior + n - right, 0.5),
@@ -271,8 +288,8 @@ def _sum(scores: Scores, selection: Selection, _) -> tuple[np.ndarray, float]:
 
 
 def _majority(scores: Scores, selection: Selection, _) -> tuple[np.ndarray, float]:
-    votes = _votes(scores.discrepancy)
-    return np.take_along_axis(votes, selection.indices, axis=1).sum(axis=1), 1.0
+    chosen = np.take_along_axis(scores.votes, selection.indices, axis=1)
+    return chosen.sum(axis=1), 1.0
 
 
 def _weighted(
@@ -294,14 +311,8 @@ def _weighted(
 
 
 def _dawid_skene(scores: Scores, selection: Selection, _) -> tuple[np.ndarray, float]:
-    votes = np.where(selection.mask(), _votes(scores.discrepancy), 0.0)
-    q = dawid_skene_posterior(votes)
+    q = dawid_skene_posterior(np.where(selection.mask(), scores.votes, 0.0))
     return np.log(q) - np.log1p(-q), 1.0
-
-
-def _votes(delta: np.ndarray) -> np.ndarray:
-    """-1, 0 or +1 as float64, same shape; |δ| within float32's rounding is an abstention."""
-    return np.where(np.abs(delta) <= kernel.RESOLUTION / 2, 0.0, np.sign(delta)).astype(np.float64)
 
 
 _METHODS: dict[str, Callable[..., tuple[np.ndarray, float]]] = {

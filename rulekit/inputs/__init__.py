@@ -10,6 +10,7 @@ from rulekit.inputs.pairs import (
     COLUMNS,
     check_pairs,
     conversation,
+    dialogue,
     folds,
     messages,
     prompt_groups,
@@ -17,25 +18,29 @@ from rulekit.inputs.pairs import (
     split_pairs,
 )
 from rulekit.inputs.readers import load_pairs
-from rulekit.inputs.rules import Rule, RuleSet
-from rulekit.inputs.scores import Scores
+from rulekit.inputs.rules import Rule, RuleSet, numbered_ids
+from rulekit.inputs.scores import NO_VOTE, Scores, votes
 from rulekit.inputs.sources import Labelled
 
 __all__ = [
     "COLUMNS",
+    "NO_VOTE",
     "Labelled",
     "Rule",
     "RuleSet",
     "Scores",
     "check_pairs",
     "conversation",
+    "dialogue",
     "folds",
     "load_pairs",
     "messages",
     "n_prompts",
+    "numbered_ids",
     "prompt_groups",
     "prompt_text",
     "read_labelled",
     "sources",
     "split_pairs",
+    "votes",
 ]

@@ -1,6 +1,7 @@
 """The files of public data sets: a local folder, or a download brought into the same form.
 
-Either way their content has to have the SHA-256 written here. `rulekit.inputs.sources` reads them.
+A file's description comes in, its path goes out, its content checked against the SHA-256 written
+here. `rulekit.inputs.sources` reads it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""Labelled responses, what a judge is measured against: from a named data set or a file."""
+"""Labelled responses, what a judge is measured against.
+
+The name of a data set or a file comes in, a checked `Labelled` goes out. The command line hands it
+to `rulekit.rating.rate_labelled`.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +43,7 @@ def read_labelled(
         `rules`, or a text of its own, which has a space in it. A label is +1, 0, -1, or yes,
         irrelevant, no.
     split
-        Of ``embedded``, as for `sources.load_labelled`.
+        Of ``embedded``: train, validation or test; all by default.
     rules
         YAML file of the rules that a file's ids are of; those of the kit by default.
 

@@ -70,7 +70,12 @@ def prompt_text(prompt: str | list[dict]) -> str:
     turns = messages(prompt)
     if len(turns) == 1 and turns[0]["role"] == "user":
         return turns[0]["content"]
-    return "\n\n".join(f"{t['role'].capitalize()}: {t['content']}" for t in turns)
+    return dialogue(turns)
+
+
+def dialogue(prompt: str | list[dict]) -> str:
+    """A prompt as one text, every turn with its speaker: ``User: …``, a blank line between turns."""
+    return "\n\n".join(f"{t['role'].capitalize()}: {t['content']}" for t in messages(prompt))
 
 
 def conversation(prompt: str | list[dict]) -> str:
@@ -135,6 +140,19 @@ def split_pairs(
 
 def folds(pairs: pl.DataFrame, n_folds: int = 5, seed: int = 0) -> list[int]:
     """Fold number of each pair for cross-fitting, prompts kept together and folds of equal size.
+
+    Parameters
+    ----------
+    pairs
+        Canonical frame.
+    n_folds
+        Number of folds, at most that of prompts.
+    seed
+        Another seed gives other folds.
+
+    Returns
+    -------
+    0 to n_folds - 1, (n_pairs,).
 
     Raises
     ------

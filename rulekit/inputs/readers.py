@@ -1,4 +1,8 @@
-"""Files of preference pairs in any common layout come in, checked canonical rows go out."""
+"""Files of preference pairs in any common layout come in, checked canonical rows go out.
+
+Notebooks and the command line call `load_pairs`; `rulekit.inputs.labelled` reads its rows through
+`records` too.
+"""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import yaml
 
 from rulekit.files import sha256, write_atomically
+from rulekit.inputs.display import SHOWN, html_table
 
 # A pointwise judge cannot say whether one response is the best of those it never saw.
 _SUPERLATIVE = re.compile(
@@ -103,8 +104,10 @@ class RuleSet(Sequence[Rule]):
 
     @classmethod
     def from_texts(cls, texts: Iterable[str], category: str = "uncategorised") -> RuleSet:
-        """Make a rule set from bare texts; the ids are r000, r001, …"""
-        return cls(tuple(Rule(f"r{i:03d}", t, category) for i, t in enumerate(texts)))
+        """Make a rule set from bare texts, with the ids that `numbered_ids` gives."""
+        texts = list(texts)
+        ids = numbered_ids(len(texts))
+        return cls(tuple(Rule(i, t, category) for i, t in zip(ids, texts, strict=True)))
 
     def write(self, path: str | Path) -> Path:
         """Write the set as YAML that `load` reads back, atomically."""
@@ -119,6 +122,15 @@ class RuleSet(Sequence[Rule]):
         )
         return write_atomically(path, lambda p: p.write_text(text, encoding="utf-8"))
 
+    def __repr__(self) -> str:
+        n = len(set(self.categories))
+        categories = "1 category" if n == 1 else f"{n} categories"
+        return f"RuleSet({len(self)} rules in {categories}, hash {self.hash[:8]})"
+
+    def _repr_html_(self) -> str:
+        rows = [(rule.id, rule.text, rule.category) for rule in self.rules[:SHOWN]]
+        return html_table(repr(self), ("id", "text", "category"), rows, len(self))
+
     def __len__(self) -> int:
         return len(self.rules)
 
@@ -129,7 +141,13 @@ class RuleSet(Sequence[Rule]):
         return self.rules[self.index(key) if isinstance(key, str) else key]
 
     def index(self, rule_id: str) -> int:
-        """Position of the rule with this id; `ValueError` if there is none."""
+        """Position of the rule with this id.
+
+        Raises
+        ------
+        ValueError
+            If there is none.
+        """
         try:
             return self.ids.index(rule_id)
         except ValueError:
@@ -157,6 +175,11 @@ class RuleSet(Sequence[Rule]):
         """Rules that compare ("best", "safer than"): id → the word, for a pointwise judge to fail on."""
         found = ((r.id, _SUPERLATIVE.search(r.text)) for r in self.rules)
         return {rule_id: match.group(0) for rule_id, match in found if match}
+
+
+def numbered_ids(n: int) -> list[str]:
+    """Ids of n rules that have no names: r000, r001 and so on."""
+    return [f"r{i:03d}" for i in range(n)]
 
 
 def _normal(text: str) -> str:

@@ -1,7 +1,8 @@
 """Scores: how well each of two responses satisfies each rule, as plain arrays.
 
 Judges make them, selectors and label models read them. score = P(yes) - P(no) in [-1, 1];
-relevance = 1 - P(irrelevant) in [0, 1]; the discrepancy of a rule is score(A) - score(B).
+relevance = 1 - P(irrelevant) in [0, 1]; the discrepancy of a rule is score(A) - score(B), and its
+sign is the rule's vote.
 """
 
 from __future__ import annotations
@@ -14,6 +15,13 @@ import numpy as np
 import polars as pl
 
 from rulekit.files import write_atomically
+from rulekit.inputs.display import SHOWN, evenly_spaced, html_table
+from rulekit.inputs.rules import numbered_ids
+from rulekit.kernels import RESOLUTION
+
+# float32 scores cannot tell a |δ| this small from zero: it is no vote.
+NO_VOTE = RESOLUTION / 2
+_DECISIVE = 0.5  # a |δ| above it leaves no doubt which response the judge prefers
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +68,15 @@ class Scores:
 
     @classmethod
     def from_discrepancy(cls, discrepancy, relevance=None, rule_ids=None, pair_ids=None) -> Scores:
-        """Scores of a judge that compared the two responses: ±δ/2, so that a - b = δ in [-1, 1]."""
+        """Scores of a judge that compared the two responses: ±δ/2, so that a - b = δ.
+
+        Parameters
+        ----------
+        discrepancy
+            δ, (n_pairs, n_rules), in [-1, 1].
+        relevance, rule_ids, pair_ids
+            As for `Scores`.
+        """
         half = np.asarray(discrepancy, dtype=np.float32) / 2
         return cls(half, -half, relevance, rule_ids, pair_ids)
 
@@ -76,6 +92,46 @@ class Scores:
     def discrepancy(self) -> np.ndarray:
         """a - b, float32 (n_pairs, n_rules) in [-2, 2]; made anew at each access."""
         return self.a - self.b
+
+    @property
+    def votes(self) -> np.ndarray:
+        """`votes` of the discrepancies, -1, 0 or +1, float64 (n_pairs, n_rules); made anew each time."""
+        return votes(self.discrepancy)
+
+    @property
+    def names(self) -> list[str]:
+        """`rule_ids`, or r000, r001, … where rules have none, (n_rules,)."""
+        return list(self.rule_ids or numbered_ids(self.n_rules))
+
+    def __repr__(self) -> str:
+        delta = self._seen()
+        seen = "" if len(delta) == self.n_pairs else f" in {len(delta):,} of the pairs"
+        relevance = "without" if self.relevance is None else "with"
+        return (
+            f"Scores({self.n_pairs:,} pairs × {self.n_rules} rules, {relevance} relevance, "
+            f"δ from {delta.min():.3g} to {delta.max():.3g}{seen})"
+        )
+
+    def _repr_html_(self) -> str:
+        delta, first = self._seen(), self.names[:SHOWN]
+        columns = [("all rules", delta), *((n, delta[:, j]) for j, n in enumerate(first))]
+        rows = [
+            (
+                name,
+                f"{np.abs(d).mean():.3f}",
+                f"{np.abs(d).max():.3f}",
+                f"{(d == 0).mean():.1%}",
+                f"{(np.abs(d) > _DECISIVE).mean():.1%}",
+            )
+            for name, d in columns
+        ]
+        head = ("rule", "mean |δ|", "largest |δ|", "δ = 0", f"|δ| > {_DECISIVE}")
+        return html_table(repr(self), head, rows, self.n_rules + 1)
+
+    def _seen(self) -> np.ndarray:
+        """Discrepancies of at most 10,000 evenly spaced pairs, what a summary looks at."""
+        rows = evenly_spaced(self.n_pairs)
+        return self.a[rows] - self.b[rows]
 
     def rows(self, index) -> Scores:
         """The scores of some pairs: an integer or boolean index over rows."""
@@ -107,7 +163,7 @@ class Scores:
         for name in ("a", "b", "relevance"):
             if (values := getattr(self, name)) is not None:
                 columns[name] = pl.Series(name, values, dtype=width)
-        ids = "\n".join(self.rule_ids or (f"r{j:03d}" for j in range(self.n_rules)))
+        ids = "\n".join(self.names)
         frame = pl.DataFrame(columns)
         return write_atomically(
             path, lambda p: frame.write_parquet(p, metadata={"rulekit.rule_ids": ids})
@@ -115,7 +171,13 @@ class Scores:
 
     @classmethod
     def read(cls, path: str | Path) -> Scores:
-        """Read what `write` wrote; `ValueError` if the file is no table of scores."""
+        """Read what `write` or `write_batches` wrote.
+
+        Raises
+        ------
+        ValueError
+            If the file is no table of scores.
+        """
         frame = pl.read_parquet(path)
         ids = pl.read_parquet_metadata(path).get("rulekit.rule_ids")
         if ids is None or not {"pair_id", "a", "b"} <= set(frame.columns):
@@ -137,6 +199,11 @@ class Scores:
             Pairs a block, 1 or more; the last block may be shorter.
         relevance
             Whether to read the relevance where the file has one.
+
+        Raises
+        ------
+        ValueError
+            For `rows` below 1, or a file that is no table of scores.
 
         Notes
         -----
@@ -174,12 +241,35 @@ class Scores:
             One or more, of the same rules, all with a relevance or none. Their `pair_ids` are
             kept; without, pairs are numbered through.
 
+        Returns
+        -------
+        The path.
+
         Raises
         ------
         ValueError
             If there is no block, or one has other rules or columns than the first.
         """
         return write_atomically(path, lambda p: _write_blocks(p, blocks))
+
+
+def votes(discrepancy, scale: float = 1.0) -> np.ndarray:
+    """Which response each discrepancy speaks for: its sign, or 0 where it is none.
+
+    Parameters
+    ----------
+    discrepancy
+        Discrepancies, or sums of them, of any shape.
+    scale
+        How many discrepancies were added up, times their weight: |δ| up to `scale` · 5e-7 counts as
+        zero.
+
+    Returns
+    -------
+    -1 the second response, 0 neither, +1 the first; float64, same shape.
+    """
+    delta = np.asarray(discrepancy)
+    return np.where(np.abs(delta) <= scale * NO_VOTE, 0.0, np.sign(delta)).astype(np.float64)
 
 
 def _write_blocks(path: Path, blocks: Iterable[Scores]) -> None:
@@ -195,7 +285,7 @@ def _write_blocks(path: Path, blocks: Iterable[Scores]) -> None:
                 if (values := getattr(block, name)) is not None:
                     flat = pa.array(values.reshape(-1))
                     columns[name] = pa.FixedSizeListArray.from_arrays(flat, width)
-            ids = "\n".join(block.rule_ids or (f"r{j:03d}" for j in range(width)))
+            ids = "\n".join(block.names)
             table = pa.table(columns).replace_schema_metadata({"rulekit.rule_ids": ids})
             if writer is None:
                 writer = pq.ParquetWriter(path, table.schema, compression="zstd")

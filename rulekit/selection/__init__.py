@@ -1,7 +1,7 @@
 """Which rules to look at, and what they are worth.
 
 Scores (and a few preferences, or none) come in; a `Selection` of k rules a pair, or `Estimates`, go
-out. Open `selectors` first; `criteria` has the formulas, `estimates` what selectors may know.
+out. Open `registry` first; `criteria` has the formulas, `estimates` what selectors may know.
 """
 
 from rulekit.selection.estimates import (
@@ -11,7 +11,7 @@ from rulekit.selection.estimates import (
     estimators,
     known_preference,
 )
-from rulekit.selection.selectors import Selection, select, selectors
+from rulekit.selection.registry import Selection, select, selectors
 
 __all__ = [
     "Estimates",

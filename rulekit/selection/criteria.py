@@ -127,7 +127,7 @@ def greedy_information(votes: np.ndarray, y: np.ndarray, k: int, method: str) ->
     k
         1 to n_rules.
     method
-        ``static``, ``mrmr``, ``jmi`` or ``cmim``; formulas in `rulekit.select`.
+        ``static``, ``mrmr``, ``jmi`` or ``cmim``; formulas in `notebooks/METHODS.md`.
     """
     single = _informations(np.zeros(len(y), np.int64), 0, votes, y)["relevance"]
     before, picked = [], []

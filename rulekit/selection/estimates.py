@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import expit
 
-from rulekit.inputs.scores import Scores
+from rulekit.inputs.display import SHOWN, html_table
+from rulekit.inputs.scores import Scores, votes
 
-_NOTHING = 5e-7  # a |δ| this small is no vote: float32 scores cannot tell it from zero
 _POWERS = (1.0, 0.5)  # of |δ| that labelled pairs choose between
 _SCALES = (-1.0, 0.0, 0.25, 0.5, 1.0, 2.0, 4.0)  # of the label-free weights in the prior
 _VARIANCES = 10.0 ** np.arange(-3, 1.1, 0.5)  # of the weights around them, summed over rules
@@ -80,8 +80,23 @@ class Estimates:
         return 2 * np.linalg.solve(self.cov[np.ix_(s, s)], self.mu[s])
 
     def transform(self, delta) -> np.ndarray:
-        """x = sign(δ) |δ|^power of discrepancies, float64, same shape; |δ| under 5e-7 gives 0."""
+        """x = sign(δ) |δ|^power of discrepancies, float64, same shape; where a rule has no vote, 0."""
         return _transform(delta, self.power)
+
+    def __repr__(self) -> str:
+        return (
+            f"Estimates({self.source}, {self.n_rules} rules, {self.n_labelled:,} labelled pairs, "
+            f"power {self.power:g}, μ from {self.mu.min():.3g} to {self.mu.max():.3g})"
+        )
+
+    def _repr_html_(self) -> str:
+        weights, spread = self.weights(), np.sqrt(np.diag(self.cov))
+        rows = [
+            (j, f"{self.mu[j]:.3f}", f"{spread[j]:.3f}", f"{weights[j]:.3f}")
+            for j in np.argsort(-np.abs(weights), kind="stable")[:SHOWN]
+        ]
+        head = ("position of the rule", "μ", "σ", "weight")
+        return html_table(f"{self!r}, by size of weight", head, rows, self.n_rules)
 
 
 def estimate(
@@ -114,32 +129,8 @@ def estimate(
 
     Notes
     -----
-    With S = E[xx'] the second moment and Σ = S - μμ', the weights of the best linear label are
-    Σ⁻¹μ. The methods differ in μ:
-
-    ``principal``: the first principal component of the correlations [1].
-    ``triplet``: |μ_i| = √(S_ij S_ik / S_jk), the median over j, k; rules independent given Y [2].
-    ``dawid_skene``: μ = mean of (2q - 1) x, q the posterior of Y from the votes' signs [3].
-    ``mixture``: EM for ½N(μ, Σ) + ½N(-μ, Σ) with a free Σ, known preferences held fixed. Y shows
-    as two humps, so a noise that rules share does not pass for it [4]. Of two
-    starts it takes the one whose projection has the clearer humps on pairs it was not fitted to
-    (lower kurtosis). It is refuted, and ``auto`` takes ``principal``, where neither has lighter
-    tails than a normal law.
-    ``moments``: the mean of Yx over labelled pairs, shrunk towards the label-free μ by empirical
-    Bayes [5].
-    ``bradley_terry``: log-odds w'x fitted to labelled pairs under the prior w ~ N(c w₀, τ²I), w₀
-    the label-free weights, averaged over c and τ by Laplace's marginal likelihood [6].
-
-    S is shrunk by Ledoit and Wolf [7].
-
-    References
-    ----------
-    [1] F. Parisi et al., "Ranking and combining multiple predictors without labeled data", PNAS
-    111 (2014). [2] D. Fu et al., "Fast and three-rious", ICML 2020. [3] A. Dawid, A. Skene,
-    Applied Statistics 28 (1979). [4] A. Dempster, N. Laird, D. Rubin, JRSS B 39 (1977).
-    [5] W. James, C. Stein (1961). [6] R. Bradley, M. Terry, Biometrika 39 (1952); D. MacKay,
-    "Bayesian interpolation", Neural Computation 4 (1992). [7] O. Ledoit, M. Wolf, J. Multivariate
-    Analysis 88 (2004).
+    `notebooks/METHODS.md` has the formula of every method, what it needs, and its references. Given
+    μ, every method takes Σ = E[xx'] - μμ', the second moment shrunk.
     """
     if method != "auto" and method not in _ESTIMATORS:
         raise ValueError(f"unknown method {method!r}; allowed: {', '.join(estimators())}")
@@ -167,7 +158,13 @@ def estimators() -> list[str]:
 
 
 def known_preference(preference, n_pairs: int) -> np.ndarray:
-    """Preferences as float64 -1, 0 (not known), +1, (n_pairs,); ValueError for anything else."""
+    """Preferences as float64 -1, 0 (not known) and +1, (n_pairs,); None: none is known.
+
+    Raises
+    ------
+    ValueError
+        For another shape or other values.
+    """
     if preference is None:
         return np.zeros(n_pairs)
     y = np.asarray(preference, dtype=np.float64)
@@ -220,10 +217,8 @@ def dawid_skene_posterior(votes) -> np.ndarray:
 
 def _transform(delta, power: float) -> np.ndarray:
     x = np.asarray(delta, dtype=np.float64)
-    size = np.abs(x)
-    if power == 1.0:
-        return np.where(size <= _NOTHING, 0.0, x)
-    return np.where(size <= _NOTHING, 0.0, np.sign(x) * size**power)
+    vote = votes(x)
+    return np.where(vote == 0, 0.0, x) if power == 1.0 else vote * np.abs(x) ** power
 
 
 def _prepared(reference: Scores, power: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,6 +1,6 @@
 """Rule selection: scores come in, the rules to look at for each pair go out.
 
-One function, one registry. Per-pair selectors look at the pair's own scores; per-data-set ones pick
+`select` and the registry of its methods. Per-pair selectors look at the pair's own scores; per-data-set ones pick
 the same rules for every pair, so that only these have to be rated. The criteria are in
 `rulekit.selection.criteria`, what they have to know about rules comes from `rulekit.estimate`.
 """
@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rulekit.inputs.scores import Scores
+from rulekit.inputs.display import SHOWN, evenly_spaced, html_table
+from rulekit.inputs.scores import Scores, votes
 from rulekit.kernels import selection as kernel
 from rulekit.selection import criteria
 from rulekit.selection.estimates import Estimates, known_preference
@@ -33,6 +34,11 @@ class Selection:
     fixed
         The same rules for every pair, chosen without looking at these pairs: the others need not
         be rated.
+
+    Raises
+    ------
+    ValueError
+        For indices that are no integers (n_pairs, k), or that are no positions of rules.
     """
 
     indices: np.ndarray  # (n_pairs, k)
@@ -59,6 +65,26 @@ class Selection:
         chosen = np.zeros((len(self.indices), self.n_rules), dtype=bool)
         np.put_along_axis(chosen, self.indices, True, axis=1)
         return chosen
+
+    def __repr__(self) -> str:
+        same = ", the same for all" if self.fixed else ""
+        return (
+            f"Selection({self.method}, {self.k} of {self.n_rules} rules for "
+            f"{len(self.indices):,} pairs{same})"
+        )
+
+    def _repr_html_(self) -> str:
+        seen = self.indices[evenly_spaced(len(self.indices))]
+        chosen = np.bincount(seen.ravel(), minlength=self.n_rules)
+        first = np.bincount(seen[:, :1].ravel(), minlength=self.n_rules)
+        n = max(len(seen), 1)
+        rows = [
+            (j, f"{chosen[j] / n:.1%}", f"{first[j] / n:.1%}")
+            for j in np.argsort(-chosen, kind="stable")[:SHOWN]
+        ]
+        of = "" if len(seen) == len(self.indices) else f" of {len(seen):,} pairs"
+        head = ("position of the rule", f"chosen{of}", "chosen first")
+        return html_table(repr(self), head, rows, self.n_rules)
 
 
 def select(
@@ -105,53 +131,8 @@ def select(
 
     Notes
     -----
-    δ_j = score_j(A) - score_j(B). Per pair, from the scores alone:
-
-    - ``max_discrepancy``: the k largest |δ_j| [1]. That maximises I(votes; Y) when rules vote
-      independently and are right with a probability that does not fall with |δ_j|.
-    - ``relevance_discrepancy``: relevance_j + |δ_j| / 2, the criterion of the authors' code [1].
-    - ``relevance``, ``lowest_discrepancy``, ``random``, ``all``: what these are compared with.
-    - ``diverse``: greedily the largest |δ_j| (1 - mean |ρ_js| over the s chosen before), after the
-      relevance less redundancy of [2].
-    - ``dpp``: greedily the largest determinant of L_S, L_ij = |δ_i| ρ_ij |δ_j| [3, 4].
-
-    Per pair, from estimates, w = Σ⁻¹μ over all rules:
-
-    - ``log_odds``: |μ_j δ_j / σ_j²|, rule j's own log-odds, the weight of evidence of [9]. Best if
-      rules are independent.
-    - ``whitened``: |w_j δ_j|, what rule j adds to the log-odds of all rules together, the linear
-      discriminant of [10].
-    - ``adaptive``: the k largest w_j δ_j in favour of the side that all rules together prefer.
-      Labelled by ``weighted``, these k rules decide as all rules together do, whatever k is: the
-      choice explains a label and saves no rating. Their margin is one-sided, so take confidence
-      from ``all``. The one to take where estimates are at hand.
-
-    Per data set:
-
-    - ``static``: largest I(vote_j; Y) [5]; without preferences the largest mean |δ_j| of the
-      reference, or, without one, of these pairs.
-    - ``mrmr``: I(v_j; Y) - mean I(v_j; v_s) [2]. ``jmi``: Σ I(v_j, v_s; Y) [6]. ``cmim``:
-      min I(v_j; Y | v_s) [7]; s over the rules chosen before.
-    - ``greedy_cmi``: largest I(v_j; Y | v_S) [8]; stops before k when no rule's G-test of it is
-      significant at 5 % after Bonferroni, so the result may have fewer than k columns.
-    - ``discriminant``: greedily the largest μ_S' Σ_SS⁻¹ μ_S [10], from estimates; needs no label.
-    - ``frugal``: which k rules to rate at all. With labels `discriminant`; with none the largest
-      mean own evidence E|μ_j δ_j| / σ_j² [9] over the reference, since agreement between rules
-      alone says too little about which of several like rules adds to the others.
-
-    Informations count each pair also with its responses exchanged, which says the same.
-
-    References
-    ----------
-    [1] X. Li et al., "Data-adaptive Safety Rules for Training Reward Models", arXiv 2501.15453
-    (2025). [2] H. Peng, F. Long, C. Ding, IEEE TPAMI 27 (2005). [3] A. Kulesza, B. Taskar,
-    "Determinantal point processes for machine learning" (2012). [4] L. Chen, G. Zhang, H. Zhou,
-    "Fast greedy MAP inference for DPP", NeurIPS 2018. [5] D. Lewis, "Feature selection and
-    feature extraction for text categorization" (1992). [6] H. Yang, J. Moody, "Data visualization
-    and feature selection", NIPS 1999. [7] F. Fleuret, JMLR 5 (2004). [8] G. Brown et al.,
-    "Conditional likelihood maximisation", JMLR 13 (2012). [9] I. J. Good, "Weight of evidence: a
-    brief survey", Bayesian Statistics 2 (1985). [10] R. Fisher, "The use of multiple measurements
-    in taxonomic problems", Annals of Eugenics 7 (1936).
+    `notebooks/METHODS.md` has the formula of every method, what it needs, and its references. Where
+    estimates are at hand take ``adaptive``, and where only k rules can be rated ``frugal``.
     """
     if method not in _SELECTORS:
         raise ValueError(f"unknown method {method!r}; allowed: {', '.join(selectors())}")
@@ -212,8 +193,7 @@ class _Given:
         y = known_preference(self.preference, self.reference.n_pairs)
         if not y.any():
             raise ValueError(f"method {self.method!r}: no preference of the reference is known")
-        delta = self.reference.discrepancy[y != 0]
-        return np.sign(np.where(np.abs(delta) <= kernel.RESOLUTION / 2, 0, delta)), y[y != 0]
+        return votes(self.reference.discrepancy[y != 0]), y[y != 0]
 
     def correlation(self) -> np.ndarray:
         """Correlations of the rules' discrepancies, (n_rules, n_rules)."""
