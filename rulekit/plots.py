@@ -71,6 +71,8 @@ def pair_rules(frame: pl.DataFrame, title: str) -> alt.Chart:
     ----------
     frame
         Columns rule, discrepancy in [-2, 2], chosen (bool).
+    title
+        The finding.
     """
     reach = max(1.0, frame["discrepancy"].abs().max())
     color = alt.condition("datum.chosen", alt.value(_BLUE), alt.value(_GREY))
@@ -252,13 +254,15 @@ def _legend() -> alt.Legend:
     )
 
 
-def reliability(frame: pl.DataFrame, title: str) -> alt.LayerChart:
+def calibration(frame: pl.DataFrame, title: str) -> alt.LayerChart:
     """Observed frequency against predicted probability; on the dashed line a forecast is honest.
 
     Parameters
     ----------
     frame
         Columns predicted, observed, low, high, all shares in [0, 1], n, and series (a name).
+    title
+        The finding.
     """
     share = alt.Scale(domain=[0, 1])
     base = alt.Chart(frame).encode(

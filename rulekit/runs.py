@@ -61,7 +61,13 @@ def load_recipe(name: str) -> dict:
 
 
 def notebook_path(name: str) -> Path:
-    """Path of a notebook of the kit by its name without ending."""
+    """Path of a notebook of the kit by its name without ending.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name.
+    """
     path = resource("notebooks") / f"{name}.ipynb"
     if not path.is_file():
         known = sorted(p.stem for p in resource("notebooks").glob("*.ipynb"))
@@ -70,7 +76,13 @@ def notebook_path(name: str) -> Path:
 
 
 def check_parameters(notebook: Path, parameters: dict) -> None:
-    """Refuse a parameter that the notebook's `parameters` cell does not have."""
+    """Refuse a parameter that the notebook's `parameters` cell does not have.
+
+    Raises
+    ------
+    ValueError
+        Naming the parameter, and those that are allowed.
+    """
     import papermill
 
     allowed = papermill.inspect_notebook(str(notebook))
@@ -152,13 +164,13 @@ def run(
 
 
 def save_metrics(artefacts: str | Path, step: str, metrics: dict) -> None:
-    """Record the figures of one step; nothing is written when `artefacts` is empty."""
+    """Record the metrics of one step; nothing is written when `artefacts` is empty."""
     if str(artefacts):
         write_json(Path(artefacts) / "metrics" / f"{step}.json", metrics)
 
 
 def save_table(frame, artefacts: str | Path, name: str) -> None:
-    """Write a Polars frame as `NAME.parquet`, atomically; nothing when `artefacts` is empty."""
+    """Write a Polars frame under a name as Parquet, atomically; nothing when `artefacts` is empty."""
     if str(artefacts):
         write_atomically(Path(artefacts) / f"{name}.parquet", frame.write_parquet)
 

@@ -187,6 +187,7 @@ def _check(arguments: argparse.Namespace) -> None:
     import polars as pl
 
     from rulekit.files import write_atomically
+    from rulekit.inputs.labelled import n_prompts, read_labelled
     from rulekit.rating import quality
     from rulekit.rating.job import Incomplete
     from rulekit.rating.ledger import Ledger
@@ -197,7 +198,7 @@ def _check(arguments: argparse.Namespace) -> None:
             raise ValueError(f"--check takes no {_option(name)}")
     source = arguments.pairs or _LABELLED
     split = None if arguments.split == "all" or source != _LABELLED else arguments.split
-    data = quality.labelled(source, split, arguments.rules)
+    data = read_labelled(source, split, arguments.rules)
     judge, out, ledger = _judge(arguments), Path(arguments.out), Ledger()
     settings = {"batch": arguments.batch, "price": arguments.price, "ledger": ledger}
     gap = None
@@ -222,8 +223,7 @@ def _check(arguments: argparse.Namespace) -> None:
     ):
         print(table.filter(pl.col("rule") == "all").drop("rule"))
         print(quality.by_rule(table))
-    n_prompts = quality.n_prompts(data)
-    print(f"{len(data.prompts)} responses to {n_prompts} prompts; {out}/quality.parquet")
+    print(f"{len(data.prompts)} responses to {n_prompts(data)} prompts; {out}/quality.parquet")
     if gap is not None:
         raise gap
 

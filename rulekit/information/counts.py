@@ -37,7 +37,7 @@ def counted(columns: list[np.ndarray], weights: np.ndarray | None) -> tuple[np.n
     return table.reshape(shape), n
 
 
-def table_information(tables: np.ndarray, estimator: str, unit: str) -> np.ndarray:
+def information_of(tables: np.ndarray, estimator: str, unit: str) -> np.ndarray:
     """I(X; Y), or I(X; Y | Z), of each contingency table, (t,).
 
     Parameters
@@ -72,8 +72,8 @@ def table_information(tables: np.ndarray, estimator: str, unit: str) -> np.ndarr
     return nats / size
 
 
-def table_entropy(tables: np.ndarray, estimator: str, unit: str) -> np.ndarray:
-    """H(X) of each row of counts, (t, X) → (t,); estimators as for `table_information`."""
+def entropy_of(tables: np.ndarray, estimator: str, unit: str) -> np.ndarray:
+    """H(X) of each row of counts, (t, X) → (t,); estimators as for `information_of`."""
     size = unit_size(unit)
     check_estimator(estimator, DISCRETE)
     if estimator == "shrinkage":
@@ -127,8 +127,8 @@ def vote_tables(votes, preference) -> np.ndarray:
 
     Returns
     -------
-    Counts. Those of blocks of pairs add up to those of all pairs, so `table_information` of the
-    sum is the estimate from all of them.
+    Counts. Those of blocks of pairs add up to those of all pairs, so
+    `rulekit.information.table_information` of the sum is the estimate from all of them.
 
     Raises
     ------

@@ -32,7 +32,7 @@ def mutual_information(
         Values, (n,). What is missing (NaN, None, NaT, masked) is refused: 'not rated' is no value.
     estimator
         Of two categories: ``plugin``, ``miller_madow`` or ``shrinkage``; see
-        `rulekit.information.counts.table_information`. Of quantities, by nearest neighbours:
+        `rulekit.information.counts.information_of`. Of quantities, by nearest neighbours:
         ``ross`` (x a quantity, y categories or the reverse), ``ksg`` (both quantities), both
         without ties, and ``mixed``, equal to them without ties and right with atoms.
         ``auto``: ``miller_madow`` for two categories, else ``mixed``.
@@ -69,8 +69,8 @@ def mutual_information(
 
     References
     ----------
-    At the estimators: `rulekit.information.counts.table_information`, `class_information`,
-    `pair_information`.
+    At the estimators: `rulekit.information.counts.information_of`,
+    `rulekit.information.neighbours.class_information` and `pair_information`.
     """
     x = checks.checked("x", x)
     y = checks.checked("y", y, len(x))
@@ -107,7 +107,7 @@ def entropy(x, estimator: str = "auto", unit: str = "bits", weights=None) -> flo
     """
     x = checks.checked("x", x)
     table, _ = counts.counted([checks.codes(x)], checks.checked_weights(weights, len(x)))
-    return float(counts.table_entropy(table[None], estimator, unit)[0])
+    return float(counts.entropy_of(table[None], estimator, unit)[0])
 
 
 def conditional_information(
@@ -158,7 +158,7 @@ def conditional_information(
     if estimator in counts.DISCRETE:
         columns = [checks.codes(x), checks.codes(y), checks.codes(given)]
         table, _ = counts.counted(columns, weights)
-        return float(counts.table_information(table[None], estimator, unit)[0])
+        return float(counts.information_of(table[None], estimator, unit)[0])
     mass = np.ones(len(x)) if weights is None else weights
     total = 0.0
     for value in np.unique(given[mass > 0]):
@@ -200,7 +200,7 @@ def joint_information(votes, y, estimator: str = "auto", unit: str = "bits", wei
 
     References
     ----------
-    As for `rulekit.information.counts.table_information`.
+    As for `rulekit.information.counts.information_of`.
     """
     votes = np.asanyarray(votes)  # a mask stays, to be refused
     if votes.ndim != 2 or 0 in votes.shape:
@@ -250,7 +250,7 @@ def checked_information(
     estimator, discrete = settled(x, y, estimator, discrete)
     if estimator in counts.DISCRETE:
         table, _ = counts.counted([checks.codes(x), checks.codes(y)], weights)
-        return float(counts.table_information(table[None], estimator, unit)[0])
+        return float(counts.information_of(table[None], estimator, unit)[0])
 
     if estimator == "mixed":
         x, y = (x if discrete[0] else _spread(x, 1)), (y if discrete[1] else _spread(y, 2))

@@ -90,8 +90,17 @@ def class_information(x, y, estimator: str, unit: str, k: int, threads=None) -> 
         Categories, (n,).
     estimator
         ``mixed`` or ``auto``; ``ross`` refuses atoms of more than k tied values in a class.
+    unit
+        ``bits`` or ``nats``.
     k
         Neighbours, 1 or more.
+    threads
+        At most so many; None takes the cores there are, and changes nothing else.
+
+    Raises
+    ------
+    ValueError
+        For an unknown unit, a k below 1, or ties that ``ross`` refuses.
 
     Notes
     -----
@@ -130,6 +139,15 @@ def pair_information(
     x: np.ndarray, y: np.ndarray, estimator: str, unit: str, k: int, threads=None
 ) -> float:
     """I(x; y) of two continuous variables, (n,) each, by nearest neighbours in the larger distance.
+
+    Parameters
+    ----------
+    x, y
+        Finite floats, (n,) each.
+    estimator
+        ``mixed`` or ``auto``; ``ksg`` refuses ties.
+    unit, k, threads
+        As for `class_information`.
 
     Notes
     -----

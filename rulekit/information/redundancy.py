@@ -24,7 +24,7 @@ def redundancy_matrix(votes, unit: str = "bits") -> np.ndarray:
     """
     tables = kernel.pair_tables(*checks.vote_planes("votes", votes))
     m = len(tables)
-    found = counts.table_information(tables.reshape(m * m, 3, 3), "plugin", unit).reshape(m, m)
+    found = counts.information_of(tables.reshape(m * m, 3, 3), "plugin", unit).reshape(m, m)
     return (found + found.T) / 2  # the two orders of summation differ in the last digit
 
 
@@ -57,6 +57,11 @@ def redundancy_clusters(votes, threshold: float = 0.5) -> np.ndarray:
     threshold
         Least average `normalised_redundancy` between two groups that are joined, 0 to 1.
 
+    Raises
+    ------
+    ValueError
+        For a threshold out of range, and for other values than votes, by row and rule.
+
     Notes
     -----
     Average-linkage hierarchical clustering (scipy) of 1 - normalised redundancy.
@@ -84,6 +89,12 @@ def effective_rules(votes=None, *, correlation=None) -> float:
         -1, 0 or +1, (n_pairs, n_rules). Rules that always vote alike are left out.
     correlation
         Instead of votes, their (n_rules, n_rules) correlation matrix.
+
+    Raises
+    ------
+    ValueError
+        Unless one of the two is given; for a matrix that is none of correlations, for other values
+        than votes, and where every rule always votes alike.
 
     Notes
     -----

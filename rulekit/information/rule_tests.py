@@ -2,8 +2,8 @@
 
 Votes or discrepancies (n_pairs, n_rules), or one variable, with a preference come in; intervals,
 p-values and one table a rule set go out, on the fast paths that these have; any other estimate is
-resampled by `rulekit.information.resampling`. Every draw has its own seeded generator, so thread counts
-change nothing.
+resampled by `rulekit.information.resampling`. Every draw has its own seeded generator, so that
+thread counts change nothing.
 """
 
 from __future__ import annotations
@@ -151,6 +151,11 @@ def benjamini_hochberg(p) -> np.ndarray:
     p
         p-values, 0 to 1, (m,).
 
+    Raises
+    ------
+    ValueError
+        For values that are missing or out of range.
+
     References
     ----------
     Y. Benjamini and Y. Hochberg, JRSS B 57 (1995); computed by scipy.
@@ -198,7 +203,7 @@ def rule_information(
     votes = np.asanyarray(votes)
     if _are_votes(votes, estimator):
         tables = counts.vote_tables(votes, y).astype(np.float64)
-        estimates = counts.table_information(tables, estimator, unit)
+        estimates = counts.information_of(tables, estimator, unit)
     else:
         votes, y = _continuous(votes, y)
         votes = np.rint(votes / RESOLUTION)
@@ -281,7 +286,7 @@ def _table_intervals(tables, estimator, unit, n, sides, seed) -> np.ndarray:
         draws = np.zeros((n, table.size))
         chances = table.ravel()[cells] / table.sum()
         draws[:, cells] = np.random.default_rng([seed, j]).multinomial(total, chances, n)
-        found = counts.table_information(draws.reshape(n, *table.shape), estimator, unit)
+        found = counts.information_of(draws.reshape(n, *table.shape), estimator, unit)
         out[j] = np.percentile(found, sides)
     return out
 

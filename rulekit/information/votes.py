@@ -39,7 +39,7 @@ def rule_mutual_information(
 
     References
     ----------
-    As for `rulekit.information.counts.table_information`.
+    As for `rulekit.information.counts.information_of`.
     """
     tables = vote_tables(votes, preference)
     if weights is not None:
@@ -76,7 +76,7 @@ def table_information(tables, estimator: str = "auto", unit: str = "bits") -> np
     if not (np.isfinite(sums).all() and tables.min() >= 0 and sums.min() > 0):
         raise ValueError("tables: allowed: finite, non-negative counts, one or more in each table")
     flat = tables.reshape(-1, *tables.shape[-2:])
-    return counts.table_information(flat, estimator, unit).reshape(sums.shape)
+    return counts.information_of(flat, estimator, unit).reshape(sums.shape)
 
 
 def joint_matrix(votes, preference, estimator: str = "auto", unit: str = "bits") -> np.ndarray:
@@ -103,7 +103,7 @@ def joint_matrix(votes, preference, estimator: str = "auto", unit: str = "bits")
 
     References
     ----------
-    As for `rulekit.information.counts.table_information`. H. Yang and J. Moody, "Data visualization and
+    As for `rulekit.information.counts.information_of`. H. Yang and J. Moody, "Data visualization and
     feature selection", NIPS (1999), for its use.
     """
     planes, n = checks.vote_planes("votes", votes)
@@ -115,7 +115,7 @@ def joint_matrix(votes, preference, estimator: str = "auto", unit: str = "bits")
         inside = int(kernel.count(np.stack([plane, plane]))[0, 0])
         tables[..., cell] = kernel.pair_tables(planes & plane[None], inside)
     tables[..., 1] = whole - tables[..., 0] - tables[..., 2]
-    return counts.table_information(tables.reshape(m * m, 9, 3), estimator, unit).reshape(m, m)
+    return counts.information_of(tables.reshape(m * m, 9, 3), estimator, unit).reshape(m, m)
 
 
 def _weighted_tables(votes: np.ndarray, preference: np.ndarray, weights) -> np.ndarray:

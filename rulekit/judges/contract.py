@@ -1,6 +1,7 @@
 """What a judge is: the protocols, what a call of `rate` gives, and the scores of pairs.
 
-`rulekit.rating` knows judges by this alone.
+Prompts, responses and rules come in, probabilities or `Scores` go out; every judge's module says
+how. `rulekit.rating` knows judges by this alone.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ class Rater(Protocol):
     """A judge of single responses whose ratings can be stored.
 
     It may have more to tell: `last` (of the latest call: `mass`, `failures` and `stopped`, as of
-    `Rating`), `report` (as of `judges.local.Report`) and `spending` (as of
-    `judges.server.Spending`).
+    `Rating`), `report` (such as `rulekit.judges.local.judge.Report`) and `spending` (such as
+    `rulekit.judges.Spending`).
     """
 
     @property
@@ -46,7 +47,25 @@ class Rater(Protocol):
         rules: RuleSet,
         mask: np.ndarray | None,
     ) -> np.ndarray:
-        """P(no), P(irrelevant), P(yes), float32 (n_responses, n_rules, 3); NaN outside the mask."""
+        """P(no), P(irrelevant), P(yes) of each response under each rule.
+
+        Parameters
+        ----------
+        prompts
+            What came before each response, (n_responses,): a text, or a list of
+            ``{role, content}`` messages.
+        responses
+            Texts, (n_responses,).
+        rules
+            n_rules rules.
+        mask
+            Which ratings are wanted, bool (n_responses, n_rules); None wants all.
+
+        Returns
+        -------
+        float32 (n_responses, n_rules, 3), each a distribution; NaN where not wanted, and where the
+        judge has no rating to give.
+        """
 
 
 class RunStopped(Exception):

@@ -1,7 +1,7 @@
 """The offline judge: a small trained network over MiniLM, calibrated, for any texts and rules.
 
 Its weights come with the kit, as `rulekit.training.encoder_judge` made them from the embedded
-corpus. Texts and rules come in, probabilities go out.
+corpus. Texts and rules come in, probabilities go out; `rulekit.judges.get` gives it by its name.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class EncoderJudge:
         rules: RuleSet,
         mask: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Rate responses under rules, known or new ones, as `rulekit.judges.contract.Rater` says.
+        """Rate responses under rules, known or new ones, as `rulekit.judges.Rater.rate` says.
 
         One rule more costs next to nothing, so ratings outside the mask are made and left out.
         """
@@ -126,7 +126,7 @@ class EncoderJudge:
         return score_pairs(self.rate, pairs, rules)
 
     def questions(self, prompts, responses, rules: RuleSet) -> tuple[torch.Tensor, torch.Tensor]:
-        """Log-odds before calibration, (n_responses, n_rules) each, parameters as `rate`.
+        """Log-odds before calibration, (n_responses, n_rules) each; parameters as for `rate`.
 
         That a rule is relevant, and that it is satisfied if it is.
         """

@@ -1,4 +1,8 @@
-"""Does the order of things change a judge's ratings? A sample is rated again in other orders."""
+"""Does the order of things change a judge's ratings? A sample is rated again in other orders.
+
+A judge, pairs and rules come in, a frame of differences goes out. ``rulekit annotate
+--order-effects`` calls it.
+"""
 
 from __future__ import annotations
 

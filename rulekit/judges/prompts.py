@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import permutations
 
 from rulekit.files import sha256
-from rulekit.inputs.pairs import messages as turns_of
+from rulekit.inputs.pairs import dialogue
 
 ANSWERS = ("no", "irrelevant", "yes")  # in the order of a judge's probabilities; score -1, 0, +1
 ORDERS = ("conversation_first", "rule_first")
@@ -90,7 +90,7 @@ class Template:
         One user message: some models' chat templates know no system role. The answer is the
         first word of the assistant's turn that follows.
         """
-        return self.render(transcript(prompt), response, rule)
+        return self.render(dialogue(prompt), response, rule)
 
     def render(self, conversation: str, response: str, rule: str) -> list[dict[str, str]]:
         """As `messages`, for a conversation that is already one text."""
@@ -103,11 +103,6 @@ class Template:
         parts = [_listed(parts[0], self.answers), *parts[1:]]
         text = "\n".join(parts) + ("\n" + _listed(self.question, self.answers)).rstrip()
         return [{"role": "user", "content": text}]
-
-
-def transcript(prompt: str | list[dict]) -> str:
-    """The conversation up to the response as one text, its speakers named."""
-    return "\n\n".join(f"{t['role'].capitalize()}: {t['content']}" for t in turns_of(prompt))
 
 
 def get(template: str | Template) -> Template:

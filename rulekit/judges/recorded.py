@@ -1,4 +1,8 @@
-"""The judge that replays ratings recorded with a data set."""
+"""The judge that replays ratings recorded with a data set.
+
+Pairs and rules of that data set come in, their recorded `Scores` go out; `rulekit.judges.get` gives
+it by its name.
+"""
 
 from __future__ import annotations
 

@@ -109,9 +109,9 @@ def get(name: str, source: str = "embedded", **settings) -> Judge:
     source
         The data set whose ratings `recorded` replays; the others do not look at it.
     settings
-        As `options(name)` lists them. Of `local`: the arguments of `LocalJudge.load`, `model` at
-        least; of `server`: those of `ServerJudge`, `model` and `base_url` at least, where `limits`
-        and `prices` may be mappings.
+        As `options(name)` lists them. For ``local`` what `LocalJudge.load` takes, `model` at
+        least; for ``server`` what `ServerJudge` takes, `model` and `base_url` at least, where
+        `limits` and `prices` may be mappings.
 
     Raises
     ------
@@ -135,7 +135,7 @@ def get(name: str, source: str = "embedded", **settings) -> Judge:
 
 
 def judge_named(name: str, **options) -> Rater:
-    """The judge of this name, with an identity and a mask even where it brings none itself.
+    """The judge of this name, if it rates single responses, as `annotate` needs it; as `get`.
 
     Raises
     ------

@@ -1,6 +1,7 @@
 """Rating less than everything: the rules an adapter names, or rule after rule until it is enough.
 
-Built on `annotate`: the same store, the same judge, the same ledger.
+Pairs, rules, a judge, a store and an adapter come in; scores of the named rules, or labels, go
+out. As in `annotation`, `job` does it: the same store, the same judge, the same ledger.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from rulekit.judges.contract import Rater
 from rulekit.labels import Labels, label
 from rulekit.rating.job import pair_job
 from rulekit.rating.store import Store
-from rulekit.selection.selectors import Selection
+from rulekit.selection.registry import Selection
 
 
 class NamesRules(Protocol):
@@ -57,7 +58,7 @@ class AnytimeLabels:
     Attributes
     ----------
     margin, preference, confidence
-        As in `rulekit.label.Labels`, (n_pairs,) each.
+        As in `rulekit.Labels`, (n_pairs,) each.
     n_rated
         Rules that were looked at for each pair, (n_pairs,).
     """
@@ -86,18 +87,23 @@ def annotate_adaptive(
 
     Parameters
     ----------
+    pairs, rules, judge, store, settings
+        As for `annotate`.
     adapter
         A trained `RuleAdapter`, or anything with its `select`.
     k
         Rules a pair; 5 by default, or all where there are fewer.
-    pairs, rules, judge, store, settings
-        As for `annotate`, errors too; the `result` of an `Incomplete` holds the selection and the
-        scores of the complete pairs.
+
+    Returns
+    -------
+    The named rules of each pair and their scores.
 
     Raises
     ------
     ValueError
-        If the adapter was trained on other rules.
+        As for `annotate`, and if the adapter was trained on other rules.
+    Incomplete
+        As for `annotate`; `result` holds the selection and the scores of the complete pairs.
     """
     selection = _order(adapter, pairs, rules, min(5, len(rules)) if k is None else k)
     work = pair_job(pairs, rules, judge, store, **settings)
@@ -128,6 +134,8 @@ def annotate_anytime(
 
     Parameters
     ----------
+    pairs, rules, judge, store, adapter, settings
+        As for `annotate_adaptive`.
     threshold
         Confidence in [0.5, 1] from which on no further rule is rated.
     max_rules
@@ -136,9 +144,17 @@ def annotate_anytime(
         Rules rated at a time: more at once are cheaper a rule for most judges.
     beta
         Slope of the confidence, as for `rulekit.label`.
-    pairs, rules, judge, store, adapter, settings
-        As for `annotate_adaptive`, errors too: the `result` of an `Incomplete` has the labels of
-        the pairs whose ratings so far are all there.
+
+    Returns
+    -------
+    The label of each pair, and how many rules it took.
+
+    Raises
+    ------
+    ValueError
+        As for `annotate_adaptive`, and for a threshold, a step or a `max_rules` out of range.
+    Incomplete
+        As for `annotate`; `result` has the labels of the pairs whose ratings so far are all there.
     """
     if not 0.5 <= threshold <= 1:
         raise ValueError(f"threshold is {threshold}; allowed: 0.5 to 1")
@@ -193,7 +209,7 @@ def cost_curve(
         Name → order in which rules are rated, (n_pairs, k), best first: a Rule Adapter's, a
         random one's.
     preference, groups, seed
-        As for `measures.pairwise_accuracy`.
+        As for `rulekit.measures.pairwise_accuracy`.
     thresholds
         Confidences to stop at.
     beta

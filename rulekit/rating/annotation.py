@@ -1,7 +1,7 @@
 """A judge over pairs and rules: what the store holds is read, the rest is rated and stored.
 
-Pairs, rules, a judge and a store come in, `Scores` and a ledger go out. The command line calls
-this; `job` does it.
+Pairs, rules, a judge and a store come in, `Scores` and a ledger go out. Notebooks and the command
+line call this; `job` does it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def annotate(
     rules
         n_rules rules.
     judge
-        Has `rate` and `identity`; the offline judge through `judge_named`.
+        Has `rate` and `identity`, such as `rulekit.judges.judge_named` gives.
     store
         A store of this judge, or its folder.
     batch

@@ -1,4 +1,7 @@
-"""Ratings as Parquet and as a Hugging Face data set folder, written with memory that stays flat."""
+"""Ratings as Parquet and as a Hugging Face data set folder, written with memory that stays flat.
+
+A store, keys or pairs, and rules come in, files go out. ``rulekit annotate --export`` calls it.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,7 @@ def write_ratings(path: str | Path, store: Store, responses: np.ndarray, rules: 
     store
         Where they are.
     responses
-        Keys, (n_responses,), as `store.response_key` makes them.
+        Keys, (n_responses,), as `rulekit.rating.store.response_key` makes them.
     rules
         The rules to write.
 

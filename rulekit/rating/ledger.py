@@ -79,7 +79,7 @@ class Ledger:
         return pl.DataFrame({"what": names, "ratings": counts, "share": share})
 
     def add_mass(self, n: int, mean: float, least: float) -> None:
-        """Join the answer mass of n more ratings."""
+        """Join the answer mass of n more ratings, whose mean and least it was."""
         if not n or np.isnan(mean):
             return
         before = self.mass_ratings * (self.answer_mass_mean or 0.0)

@@ -2,7 +2,7 @@
 
 A store is a folder with one subfolder a judge. Writers append batches to a log of their own; a
 batch counts once its checksum fits. Logs that have grown are merged into sorted parts, which are
-read through memory maps, so that memory does not grow with the store. `annotate` is the caller.
+read through memory maps, so that memory does not grow with the store. `job` and `export` call it.
 """
 
 from __future__ import annotations
@@ -143,7 +143,8 @@ class Store:
         Parameters
         ----------
         responses, rules
-            Keys, (n_responses,) and (n_rules,), as `keys` makes them; rules without doubles.
+            Keys, (n_responses,) and (n_rules,), as `rulekit.rating.sorted_parts.keys` makes them;
+            rules without doubles.
 
         Returns
         -------
@@ -219,7 +220,13 @@ class Store:
             self._compact()
 
     def verify(self) -> None:
-        """Read every part whole and compare its checksums; `ValueError` names a damaged file."""
+        """Read every part whole and compare its checksums.
+
+        Raises
+        ------
+        ValueError
+            Naming a damaged file.
+        """
         with self._locked(fcntl.LOCK_SH):
             self._refresh()
         for name, part in zip(self._manifest["parts"], self._parts, strict=True):

@@ -80,10 +80,8 @@ def gaussian_information(
     mu, cov, weights, subset
         As `gaussian_accuracy`. With the default weights the score is sufficient, so this is
         I(δ_S; Y), what the discrepancies of the rules carry together.
-    prior
-        P(Y = +1), in [0, 1].
-    unit
-        ``bits`` or ``nats``.
+    prior, unit
+        As for `rulekit.theory.vote_information`.
 
     Returns
     -------

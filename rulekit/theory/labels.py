@@ -58,15 +58,11 @@ def label_quality(
 
     Parameters
     ----------
-    accuracy
-        Probability that each rule votes for the preferred response, (n_rules,), in [0, 1].
+    accuracy, prior, unit
+        As for `vote_information`.
     weights
         ``majority``: every weight 1. ``optimal``: log(p/(1-p)), with log(π/(1-π)) added to the
         sum: the Bayes decision. Or numbers, (n_rules,): |δ_j| gives the paper's sum label.
-    prior
-        P(Y = +1), in [0, 1].
-    unit
-        ``bits`` or ``nats``.
     method
         ``enumerate`` (at most 20 rules), ``lattice`` or ``auto``. The lattice is exact where the
         weights are multiples of one step, such as scores in steps of 0.1; otherwise they are
@@ -126,7 +122,7 @@ def label_accuracy(
 def label_information(
     accuracy, weights="majority", prior: float = 0.5, unit: str = "bits", method: str = "auto"
 ) -> Bounded:
-    """I(label; Y); parameters as `label_quality`. It never exceeds `vote_information`."""
+    """I(label; Y), never more than `vote_information`; parameters as `label_quality`; Bounded."""
     return label_quality(accuracy, weights, prior, unit, method).information
 
 

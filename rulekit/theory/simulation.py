@@ -61,6 +61,11 @@ def regime(name: str, n_rules: int = 100) -> tuple[np.ndarray, np.ndarray, np.nd
     -------
     mu, spread, shared, (n_rules,) each: δ = Yμ + spread · ε_j + shared · ε with standard normal
     ε_j a rule and ε a pair, so Σ = diag(spread²) + shared sharedᵀ.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name, or fewer than 20 rules.
     """
     if name not in REGIMES:
         raise ValueError(f"unknown regime {name!r}; allowed: {', '.join(REGIMES)}")

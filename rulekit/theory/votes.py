@@ -124,12 +124,10 @@ def best_subset(accuracy, k: int, unit: str = "bits") -> tuple[np.ndarray, float
 
     Parameters
     ----------
-    accuracy
-        Probability that each rule votes for the preferred response, (n_rules,), in [0, 1].
+    accuracy, unit
+        As for `vote_information`.
     k
         Size of the subset, 1 to n_rules.
-    unit
-        ``bits`` or ``nats``.
 
     Returns
     -------

@@ -148,7 +148,7 @@ def _selected(pairs, config) -> dict:
     import numpy as np
 
     from rulekit.inputs.rules import RuleSet
-    from rulekit.selection.selectors import Selection
+    from rulekit.selection.registry import Selection
 
     rules = RuleSet.load(config.rules)
     position = {rule: j for j, rule in enumerate(rules.ids)}

@@ -95,12 +95,16 @@ def segment_attention(
         (1, n_heads, n_tokens, head_dim).
     key, value
         (1, n_key_heads, n_tokens, head_dim); n_key_heads divides n_heads.
+    attention_mask
+        Not looked at: the boundaries say who sees whom.
     cu_seq_lens_q
         First token of each sequence and, last, n_tokens: int32 (n_sequences + 1,).
     max_length_q
         Length of the longest sequence.
     scaling, dropout, sliding_window, is_causal
         Of the model.
+    kwargs
+        What else the model hands in; `softcap`, `s_aux` and `position_bias` are refused.
 
     Returns
     -------

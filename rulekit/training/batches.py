@@ -18,7 +18,7 @@ import polars as pl
 import torch
 
 from rulekit.inputs.pairs import messages, prompt_groups
-from rulekit.selection.selectors import Selection
+from rulekit.selection.registry import Selection
 
 
 @dataclass(frozen=True, eq=False)

@@ -43,7 +43,7 @@ def _step(line: str) -> float:
         return float("inf")
 
 
-class Progress(TrainerCallback):
+class ProgressBar(TrainerCallback):
     """A bar with loss, accuracy and tokens a second; silent where nobody looks."""
 
     bar: tqdm | None = None

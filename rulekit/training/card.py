@@ -1,4 +1,7 @@
-"""The model card: what a trained folder says about itself to whoever loads it."""
+"""The model card: what a trained folder says about itself to whoever loads it.
+
+Settings, measures and provenance come in, ``README.md`` goes out. `engine` writes it.
+"""
 
 from __future__ import annotations
 
@@ -54,6 +57,10 @@ def write_card(
         Logits of the model.
     dtype
         Of the saved weights, ``float32`` or ``bfloat16``.
+
+    Returns
+    -------
+    The card's path.
     """
     base, told_of_base = _base(config)
     kind = "reward model" if config.task == "reward" else "Rule Adapter"

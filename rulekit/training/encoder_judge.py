@@ -1,4 +1,4 @@
-"""The offline judge's training: labelled responses, or another judge's scores, come in; a judge goes out.
+"""The offline judge's training: labelled responses, or another judge's scores, in; a judge out.
 
 The network of the judge that comes with the kit was chosen among those of `rulekit.judges.networks`
 on the validation split of the embedded corpus; it is trained on the train split and nothing else.
@@ -38,6 +38,10 @@ def train_encoder_judge(
         One of `rulekit.judges.networks.NETWORKS`.
     seed
         Of initialisation, dropout and order.
+
+    Returns
+    -------
+    The judge, calibrated on the validation responses.
 
     Raises
     ------
@@ -126,18 +130,20 @@ def fit(
 
     Parameters
     ----------
-    network
-        One of `rulekit.judges.networks.NETWORKS`.
+    network, seed
+        As for `train_encoder_judge`.
     prompts, responses
         Texts, (n_responses,) each.
     rules
         Texts, (n_rules,).
     scores
         -1 violated, 0 irrelevant, +1 satisfied, (n_responses, n_rules).
-    seed
-        Of initialisation, dropout and order.
     epochs
         Passes over the responses; the network's own number if not given.
+
+    Returns
+    -------
+    The trained network.
     """
     target = torch.as_tensor(np.asarray(scores) + 1, dtype=torch.long)
 
@@ -174,6 +180,10 @@ def distil(
         Texts, (n_pairs,) each.
     discrepancy
         The teacher's score(A) - score(B), (n_pairs, n_rules).
+
+    Returns
+    -------
+    The trained network.
     """
     n, target = len(prompts), torch.as_tensor(discrepancy, dtype=torch.float32)
 

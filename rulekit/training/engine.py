@@ -1,4 +1,8 @@
-"""One training run from pairs to a folder that others load: `train`, and the model that it gives."""
+"""One training run from pairs to a folder that others load: `train`, and the model that it gives.
+
+Settings, pairs and targets come in, a `TrainedModel` goes out. Notebooks, `reward_model` and the
+command line call it; open it first.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +26,10 @@ from transformers.trainer_utils import get_last_checkpoint
 from rulekit.encoder import quiet_when_headless
 from rulekit.files import sha256, write_atomically, write_json
 from rulekit.inputs.pairs import split_pairs
-from rulekit.selection.selectors import Selection
+from rulekit.inputs.rules import numbered_ids
+from rulekit.selection.registry import Selection
 from rulekit.training import batches, models
-from rulekit.training.callbacks import MetricsFile, Progress, StopOnSignal
+from rulekit.training.callbacks import MetricsFile, ProgressBar, StopOnSignal
 from rulekit.training.card import write_card
 from rulekit.training.config import TrainingConfig, load_config
 from rulekit.training.memory_plan import Plan, plan
@@ -198,7 +203,7 @@ def train(
             examples,
             held_out,
             output,
-            [MetricsFile(output), Progress(), stop],
+            [MetricsFile(output), ProgressBar(), stop],
         )
         checkpoint = _newest(output) if resume else None
         if checkpoint is not None and _is_last(checkpoint):
@@ -301,7 +306,7 @@ def _rows(values, mask: np.ndarray):
 
 
 def _rule_names(target: Selection, rule_ids: list[str] | None) -> list[str]:
-    names = list(rule_ids) if rule_ids else [f"r{j:03d}" for j in range(target.n_rules)]
+    names = list(rule_ids) if rule_ids else numbered_ids(target.n_rules)
     if len(names) != target.n_rules:
         raise ValueError(f"rule_ids has {len(names)} names; allowed: {target.n_rules}, one a rule")
     return names

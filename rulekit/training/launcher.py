@@ -115,7 +115,7 @@ def launch(
     task
         ``reward`` or ``adapter``.
     config, overrides
-        Preset or YAML file, and settings in place of its own; None leaves one as it is.
+        What `load_config` takes: a preset or a YAML file, and fields overridden.
     folder
         Of the run, for the pairs too; a run that is there already goes on, or is found finished.
     train, evaluation
@@ -126,8 +126,11 @@ def launch(
     processes
         One a GPU.
     provenance
-        For the model card: `data`, `rule_set`, `label_method`, `selector` and more; travels as
-        ``provenance.json`` in `folder`.
+        As for `rulekit.training.train`; travels as ``provenance.json`` in `folder`.
+
+    Returns
+    -------
+    The process, as `start` gives it.
     """
     folder = Path(folder)
     overrides = {name: value for name, value in overrides.items() if value is not None}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -331,6 +332,7 @@ def _device(config: TrainingConfig) -> tuple[str, float, float | None]:
     return found
 
 
+@cache
 def _cpu_peak(n: int = 1024) -> float:
     """Float32 operations a second of this machine's matrix product, the best of a few."""
     import torch

@@ -1,4 +1,7 @@
-"""Training objectives: rewards or logits of a packed pass come in, a loss for each example goes out."""
+"""Training objectives: rewards or logits of a packed pass come in, a loss for each example goes out.
+
+`trainer` calls `losses`, which picks the objective by its name in the settings.
+"""
 
 from __future__ import annotations
 

@@ -55,6 +55,11 @@ class StochasticAdamW(torch.optim.Optimizer):
     state_dtype
         ``torch.float32`` or ``torch.bfloat16``: 8 or 4 bytes a parameter for both moments.
 
+    Raises
+    ------
+    ValueError
+        For another `state_dtype`.
+
     Notes
     -----
     One draw of 16 bits an element rounds weight and both moments: each is right on average, which

@@ -1,4 +1,8 @@
-"""Rule Adapter: names the k rules of a pair from its texts alone, before anything is rated."""
+"""Rule Adapter: names the k rules of a pair from its texts alone, before anything is rated.
+
+Pairs and the rules selected for them come in, an adapter goes out. Notebooks train it;
+`rulekit.rating.annotate_adaptive` rates what it names.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ from rulekit.encoder import Encoder
 from rulekit.files import write_atomically
 from rulekit.inputs.pairs import folds, prompt_text
 from rulekit.inputs.rules import RuleSet
-from rulekit.selection.selectors import Selection
+from rulekit.selection.registry import Selection
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +88,10 @@ def train_rule_adapter(
     seed
         Of the initial weights.
 
+    Returns
+    -------
+    The adapter, which does not know its rules' hash until it is saved with them.
+
     Raises
     ------
     ValueError
@@ -126,7 +134,17 @@ def train_rule_adapter(
 def cross_fit_adapter(
     pairs: pl.DataFrame, selection: Selection, n_folds: int = 5, seed: int = 0, **settings
 ) -> np.ndarray:
-    """Probabilities of each pair from an adapter that has not seen its prompt, (n_pairs, n_rules)."""
+    """Probabilities of each pair from an adapter that has not seen its prompt, (n_pairs, n_rules).
+
+    Parameters
+    ----------
+    pairs, selection, settings
+        As for `train_rule_adapter`.
+    n_folds
+        Adapters trained, each on the prompts of all other folds.
+    seed
+        Of folds and fits.
+    """
     fold = np.array(folds(pairs, n_folds, seed))
     out = np.empty((len(pairs), selection.n_rules))
     for f in range(n_folds):
@@ -138,7 +156,20 @@ def cross_fit_adapter(
 
 
 def top_rules(probabilities: np.ndarray, k: int) -> Selection:
-    """The k most probable rules of each pair as a selection."""
+    """The k most probable rules of each pair as a selection, best first; ties to the lowest position.
+
+    Parameters
+    ----------
+    probabilities
+        Of each rule, (n_pairs, n_rules).
+    k
+        Rules per pair, 1 to n_rules.
+
+    Raises
+    ------
+    ValueError
+        For a k out of range.
+    """
     n_rules = probabilities.shape[1]
     if not 1 <= k <= n_rules:
         raise ValueError(f"k is {k}; allowed: 1 to {n_rules}")

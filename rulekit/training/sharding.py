@@ -34,6 +34,10 @@ def shard(model: torch.nn.Module, device: torch.device) -> torch.nn.Module:
         its part.
     device
         Of this process.
+
+    Returns
+    -------
+    The same model, its parameters sharded.
     """
     mesh = init_device_mesh(device.type, (torch.distributed.get_world_size(),))
     names = set(getattr(model, "_no_split_modules", None) or ())

@@ -17,6 +17,7 @@ import numpy as np
 import polars as pl
 
 from rulekit.files import cache_folder, sha256, sha256_file, write_atomically
+from rulekit.inputs.pairs import dialogue
 from rulekit.inputs.rules import RuleSet
 from rulekit.inputs.scores import Scores
 from rulekit.judges import prompts as templates
@@ -148,6 +149,15 @@ class LocalJudge:
             As torch names it; by default the GPU if there is one.
         settings
             `tokens_per_batch`, `max_tokens`, `attention`: see the class.
+
+        Returns
+        -------
+        The judge, its identity made of the name and commit, or of a digest of the folder.
+
+        Raises
+        ------
+        ValueError
+            For an unknown dtype, and as for `LocalJudge`.
         """
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -188,24 +198,12 @@ class LocalJudge:
         rules: RuleSet,
         mask: np.ndarray | None = None,
     ) -> np.ndarray:
-        """P(no), P(irrelevant), P(yes) of each response under each rule.
-
-        Parameters
-        ----------
-        prompts
-            (n_responses,), each a text or a list of ``{role, content}`` messages.
-        responses
-            (n_responses,) texts.
-        rules
-            n_rules rules.
-        mask
-            Which ratings are wanted, bool (n_responses, n_rules); all by default.
+        """Rate responses under rules, as `rulekit.judges.Rater.rate` says.
 
         Returns
         -------
-        float32 (n_responses, n_rules, 3), each a distribution; NaN where not wanted. `report`
-        then tells what the call did, `last` holds the ratings with the answer mass of each, those
-        of an interrupted call too.
+        As for `Rater.rate`; every wanted rating is there. `report` then tells what the call did,
+        `last` holds the ratings with the answer mass of each, those of an interrupted call too.
 
         Raises
         ------
@@ -269,7 +267,7 @@ class LocalJudge:
             raise ValueError(f"max_tokens {self.max_tokens} leaves no room for a conversation")
         talks, cut = [], []
         for prompt, response in zip(prompts, responses, strict=True):
-            p = self._read("prompt", templates.transcript(prompt))
+            p = self._read("prompt", dialogue(prompt))
             r = self._read("response", response)
             lost = max(0, len(p) + len(r) - room)
             kept = max(len(p) - lost, min(len(p), room // 4))  # of the prompt, its end

@@ -1,4 +1,7 @@
-"""What a server's reply says: the answers in its log-probabilities, or in its sampled texts."""
+"""What a server's reply says: the answers in its log-probabilities, or in its sampled texts.
+
+Replies come in; masses or counts of no, irrelevant and yes go out. `judge` calls it.
+"""
 
 from __future__ import annotations
 

@@ -151,27 +151,14 @@ class ServerJudge:
         rules: RuleSet,
         mask: np.ndarray | None = None,
     ) -> np.ndarray:
-        """P(no), P(irrelevant), P(yes) of each response under each rule.
+        """Rate responses under rules, as `rulekit.judges.Rater.rate` says.
 
         Works where an event loop already runs, as in Jupyter.
 
-        Parameters
-        ----------
-        prompts
-            Texts or lists of ``{role, content}`` messages, (n_responses,).
-        responses
-            Texts, (n_responses,).
-        rules
-            n_rules rules.
-        mask
-            Cells to rate, bool (n_responses, n_rules); all by default.
-
         Returns
         -------
-        numpy.ndarray
-            float32 (n_responses, n_rules, 3). NaN where not wanted, where a request failed
-            (`last.failures` has the reasons) and where none was sent any more (`last.stopped`
-            says why): warnings count both.
+        As for `Rater.rate`. NaN also where a request failed (`last.failures` has the reasons) and
+        where none was sent any more (`last.stopped` says why): warnings count both.
 
         Raises
         ------

@@ -1,6 +1,7 @@
-"""What a server's judge may spend and has spent: prices, what was spent, and a purse that holds the budget.
+"""What a server's judge may spend and has spent: prices, spending, and a purse with the budget.
 
-`client` asks the purse before it sends and books what replies say.
+Sizes of requests and tokens of replies come in; whether the next one may be sent goes out. `client`
+asks the purse before it sends and books what replies say.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class Prices:
             raise ValueError("a budget needs the prices of prompt and completion tokens")
 
     def cost(self, prompt: int, completion: int, cached: int = 0) -> float:
-        """Price of so many tokens; `cached` of the prompt's came from the prefix cache."""
+        """Price of so many tokens of prompt and completion; `cached` of the prompt's were cached."""
         dear = self.prompt if self.cached is None else self.cached
         return (
             (prompt - cached) * self.prompt + cached * dear + completion * self.completion
