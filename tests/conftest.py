@@ -1,9 +1,12 @@
-"""Shared by the tests: where the real data lies."""
+"""Shared by the tests: where the real data lies, and one tiny judge on disk."""
 
 import os
 from pathlib import Path
 
 import pytest
+
+# Matrices are small here, and a worker has a core: more threads would wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")
@@ -13,3 +16,11 @@ def real_data() -> Path:
     if not folder:
         pytest.skip("needs the real data sets: set RULEKIT_DATA")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def tiny_judge(tmp_path_factory) -> Path:
+    """Folder of a causal language model with random weights, only to be read."""
+    from tests.judges.tiny_judge import save_tiny_judge
+
+    return save_tiny_judge(tmp_path_factory.mktemp("tiny-judge"))

@@ -87,10 +87,12 @@ def votes() -> None:
     def peer():
         return [mutual_info_score(v[:, j], y) for j in range(part)]
 
-    assert np.allclose(info.vote_information(v, y, "plugin", "nats")[:part], peer(), atol=1e-12)
+    assert np.allclose(
+        info.rule_mutual_information(v, y, "plugin", "nats")[:part], peer(), atol=1e-12
+    )
     report(
         f"MI of every vote with Y, N = {n:,}",
-        lambda: info.vote_information(v, y),
+        lambda: info.rule_mutual_information(v, y),
         peer,
         RULES / part,
         f"scikit-learn mutual_info_score, scaled from {part} rules",

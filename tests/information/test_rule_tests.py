@@ -1,0 +1,197 @@
+"""Rules one by one: intervals, p-values, false discoveries, threads."""
+
+import os
+
+import numpy as np
+import pytest
+from scipy.stats import fisher_exact
+from sklearn.metrics import mutual_info_score
+
+import rulekit as rk
+from rulekit.information import checks, neighbours
+from rulekit.kernels import votes as kernel
+from rulekit.kernels.threads import cores, in_chunks
+from tests.information.drawn import correlated, gaussian_classes, planted, two_gaussians
+
+info = rk.information
+
+
+def test_thread_count_changes_nothing(monkeypatch):
+    """Every call has more than the million cells from which on the work is shared out."""
+    votes, y = planted(90_000, 20, zero=True)
+    delta = np.round(np.random.default_rng(11).normal(0.1 * y[:, None], 0.5, (90_000, 12)), 2)
+    results = []
+    for n_cores in (1, 3):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _, c=n_cores: set(range(c)), False)
+        results.append(
+            [
+                info.rule_mutual_information(votes, y),
+                info.redundancy_matrix(votes),
+                info.permutation_test(votes, y, 50, family_wise=True),
+                info.permutation_test(delta[:1000], y[:1000], 100),
+                info.bootstrap_interval(delta[:1000], y[:1000], n=200),
+                info.rule_information(votes, y, n=50).to_numpy(),
+            ]
+        )
+    for one, three in zip(*results, strict=True):
+        assert (one == three).all()
+    one, three = (
+        neighbours.class_information(delta, y, "mixed", "nats", 3, threads=t) for t in (1, 3)
+    )
+    assert (one == three).all()
+
+
+def test_the_exact_p_value_of_a_2x2_table_is_near_fishers_and_uses_no_seed():
+    votes, y = planted(80, 6, seed=12, abstain=0.0)
+    found = info.permutation_test(votes, y, n=10, seed=1)
+    assert (found == info.permutation_test(votes, y, n=99, seed=2)).all()
+    tables = kernel.class_tables(*_planes(votes, y))[:, ::2, ::2]
+    fisher = [fisher_exact(t).pvalue for t in tables]
+    assert found == pytest.approx(fisher, rel=0.6, abs=0.05)  # other orders of the same tables
+    enumerated = [_enumerated(t) for t in tables]
+    assert found == pytest.approx(enumerated, rel=1e-9)
+
+
+def _planes(votes, y):
+    planes, n = checks.vote_planes("votes", votes)
+    return planes, checks.preference_planes(y, n), n
+
+
+def _enumerated(table) -> float:
+    from scipy.stats import hypergeom
+
+    n, row, column = table.sum(), table[0].sum(), table[:, 0].sum()
+
+    def nats(a):
+        counts = np.array([[a, row - a], [column - a, n - row - column + a]])
+        x, y = (np.repeat(i, counts.ravel()) for i in np.indices((2, 2)).reshape(2, -1))
+        return mutual_info_score(x, y)
+
+    support = range(max(0, row + column - n), min(row, column) + 1)
+    law = hypergeom(n, row, column)
+    limit = nats(table[0, 0]) - 1e-12
+    return sum(law.pmf(a) for a in support if nats(a) >= limit)
+
+
+def test_sampled_tables_have_the_law_of_shuffles():
+    votes, y = planted(40, 1, seed=13, abstain=0.4, zero=True)
+    p = info.permutation_test(votes, y, n=20_000)[0]
+    rng = np.random.default_rng(13)
+    seen = mutual_info_score(votes[:, 0], y) - 1e-12
+    null = [mutual_info_score(votes[:, 0], rng.permutation(y)) >= seen for _ in range(4000)]
+    assert p == pytest.approx(np.mean(null), abs=0.03)
+
+
+@pytest.mark.parametrize("kind", ["full", "abstaining", "discrepancy"])
+def test_p_values_under_the_null_are_calibrated(kind):
+    rng = np.random.default_rng(14)
+    m, n = (400, 99) if kind == "discrepancy" else (2000, 199)
+    y = rng.choice([-1, 1], 150)
+    if kind == "discrepancy":
+        x = np.where(rng.random((150, m)) < 0.3, 0, rng.standard_normal((150, m)))
+    else:
+        x = rng.choice([-1, 1] if kind == "full" else [-1, 0, 1], (150, m))
+    p = info.permutation_test(x, y, n=n, seed=3)
+    # Rules share one y, so allow a little over the binomial error; exact tests are conservative.
+    for level in (0.05, 0.2, 0.5):
+        error = 4 * np.sqrt(level * (1 - level) / m) + 0.01
+        assert (p <= level).mean() < level + error
+        assert (p <= level).mean() > level - error - (0.12 if kind == "full" else 0)
+
+
+def test_family_wise_p_values_keep_the_chance_of_any_false_finding():
+    rng = np.random.default_rng(15)
+    least = []
+    for trial in range(150):
+        votes, y = rng.choice([-1, 0, 1], (100, 20)), rng.choice([-1, 1], 100)
+        least.append(info.permutation_test(votes, y, 99, trial, family_wise=True).min())
+    assert np.mean(np.array(least) <= 0.1) == pytest.approx(0.1, abs=0.08)
+    votes, y = planted(300, 8, seed=15)
+    plain = info.permutation_test(votes, y, 200)
+    family = info.permutation_test(votes, y, 200, family_wise=True)
+    assert (family >= plain - 0.02).all()
+    assert family[-1] == 1 / 201
+
+
+def test_benjamini_hochberg_of_known_values():
+    assert info.benjamini_hochberg([0.01, 0.02, 0.03, 0.5]) == pytest.approx(
+        [0.04, 0.04, 0.04, 0.5]
+    )
+
+
+def test_intervals_cover_the_truth_away_from_zero():
+    """Seeds 0 to 399 (standard error .01), both 95 % intervals."""
+    truth_votes = 1 + 0.75 * np.log2(0.75) + 0.25 * np.log2(0.25)
+    truth_delta = two_gaussians(0.8) / np.log(2)
+    inside = {"votes": [], "delta": []}
+    for seed in range(400):
+        rng = np.random.default_rng(seed)
+        y = rng.choice([-1, 1], 500)
+        votes = np.where(rng.random(500) < 0.75, y, -y)
+        low, high = info.bootstrap_interval(votes, y, n=300, seed=seed)
+        inside["votes"].append(low < truth_votes < high)
+        x, y = gaussian_classes(400, 0.8, seed)
+        low, high = info.bootstrap_interval(x, y, n=100, seed=seed)
+        inside["delta"].append(low < truth_delta < high)
+    for found in inside.values():
+        assert 0.92 <= np.mean(found) <= 0.98
+
+
+def test_the_interval_of_one_rule_is_that_of_the_matrix():
+    votes, y = planted(200, 1)
+    alone = info.bootstrap_interval(votes[:, 0], y, n=200)
+    assert alone.shape == (2,)
+    assert alone == pytest.approx(info.bootstrap_interval(votes, y, n=200)[0], abs=0.02)
+
+
+def test_rule_information_finds_the_planted_rules_among_votes_and_discrepancies():
+    rng = np.random.default_rng(16)
+    y = rng.choice([-1, 1], 600)
+    delta = rng.normal(0, 0.5, (600, 6))
+    delta[:, 4] += 0.4 * y
+    delta = np.where(rng.random(delta.shape) < 0.3, 0, delta)
+    ids = [f"rule {j}" for j in range(6)]
+    for x in (np.sign(delta), delta):
+        frame = info.rule_information(x, y, ids, n=200)
+        assert frame.columns == ["rule", "estimate", "low", "high", "p", "q"]
+        assert frame["rule"].to_list() == ids
+        best = frame.row(4, named=True)
+        assert best["low"] < best["estimate"] < best["high"]
+        assert best["q"] < 0.05 < frame["q"].gather([0, 1, 2, 3, 5]).min()
+        assert frame.equals(info.rule_information(x, y, ids, n=200))
+
+
+def test_rounding_breaks_no_tie_of_a_discrepancy():
+    rng = np.random.default_rng(17)
+    y = rng.choice([-1, 1], 400)
+    a, b = (rng.integers(11, size=(400, 2)) / 10 for _ in "ab")
+    rounded = np.round(a - b, 1)
+    noisy = info.rule_information((a - b).astype(np.float32), y, n=5)
+    assert (
+        noisy["estimate"].to_list() == info.rule_information(rounded, y, n=5)["estimate"].to_list()
+    )
+
+
+def test_without_affinity_the_machine_says_its_cores_and_threads_are_obeyed(monkeypatch):
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    for threads, slices in ((None, 12), (1, 1), (2, 8)):
+        seen = []
+        in_chunks(lambda *edges, seen=seen: seen.append(edges), 240, 10_000, threads)
+        assert len(seen) == slices
+        assert sum(stop - start for start, stop in seen) == 240
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert cores() == 1
+
+
+def test_one_variable_has_one_p_value_that_of_the_matrix():
+    votes, y = planted(150, 3, seed=26)
+    delta = votes + np.random.default_rng(26).standard_normal(votes.shape)
+    for x in (votes[:, :1], delta[:, :1]):
+        found = info.permutation_test(x[:, 0], y, n=99)
+        assert isinstance(found, float)
+        assert found == info.permutation_test(x, y, n=99)[0]
+    x, z = correlated(np.random.default_rng(26))
+    assert info.permutation_test(x, z, n=99) == 0.01
+    names = np.where(y > 0, "A", "B")
+    assert info.permutation_test(names, names, n=99) < 1e-20

@@ -1,0 +1,103 @@
+"""Readers of preference pairs, and the errors that name file and line."""
+
+import gzip
+import json
+
+import polars as pl
+import pytest
+
+import rulekit as rk
+from rulekit.inputs.pairs import check_pairs
+
+GOOD = {"prompt": "q", "response_a": "x", "response_b": "y", "preference": -1}
+
+
+def write(path, *rows):
+    path.write_text("".join((r if isinstance(r, str) else json.dumps(r)) + "\n" for r in rows))
+    return path
+
+
+def test_jsonl_gz_csv_and_parquet_read_alike(tmp_path):
+    frame = pl.DataFrame([{"pair_id": "7", **GOOD}, {"pair_id": "8", **GOOD, "preference": None}])
+    plain = write(tmp_path / "p.jsonl", *frame.to_dicts())
+    (tmp_path / "p.jsonl.gz").write_bytes(gzip.compress(plain.read_bytes()))
+    frame.write_csv(tmp_path / "p.csv")
+    frame.write_parquet(tmp_path / "p.parquet")
+    tables = [rk.load_pairs(tmp_path / f"p.{e}") for e in ("jsonl", "jsonl.gz", "csv", "parquet")]
+    assert all(t.equals(tables[0]) for t in tables[1:])
+    assert tables[0]["preference"].to_list() == [-1, None]
+
+
+CHAT = [{"role": "user", "content": "q"}]
+
+
+ANSWERS = [[{"role": "assistant", "content": c}] for c in ("good", "bad")]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": "q", "chosen": "good", "rejected": "bad"},
+        {"prompt": "q", "chosen": ANSWERS[0], "rejected": ANSWERS[1]},
+        {"prompt": "q", "chosen": CHAT + ANSWERS[0], "rejected": CHAT + ANSWERS[1]},
+        {"chosen": CHAT + ANSWERS[0], "rejected": CHAT + ANSWERS[1]},
+        {"chosen": "\n\nHuman: q\n\nAssistant: good", "rejected": "\n\nHuman: q\n\nAssistant: bad"},
+    ],
+)
+def test_every_hugging_face_layout_gives_the_same_pair(tmp_path, row):
+    found = rk.load_pairs(write(tmp_path / "p.jsonl", row)).row(0, named=True)
+    assert (found["prompt"], found["response_a"], found["response_b"]) == ("q", "good", "bad")
+    assert found["preference"] == 1
+
+
+def test_dialogues_keep_their_shared_turns_as_the_prompt(tmp_path):
+    start = "\n\nHuman: a\n\nAssistant: b\n\nHuman: c\n\nAssistant: "
+    row = {"chosen": start + "yes", "rejected": start + "no"}
+    found = rk.load_pairs(write(tmp_path / "p.jsonl", row)).row(0, named=True)
+    assert [t["content"] for t in found["prompt"]] == ["a", "b", "c"]
+    assert found["response_b"] == "no"
+
+
+def test_ranked_responses_become_all_pairs(tmp_path):
+    responses = [{"id": i, "text": f"text {i}"} for i in "abc"]
+    row = {"prompt_id": "p", "prompt": "q", "responses": responses, "ranking": ["b", "a", "c"]}
+    found = rk.load_pairs(write(tmp_path / "p.jsonl", row))
+    assert dict(zip(found["pair_id"], found["preference"], strict=True)) == {
+        "p:a-b": -1,
+        "p:a-c": 1,
+        "p:b-c": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ("{broken", "line 2: not valid JSON"),
+        ("[1]", "line 2: not a JSON object"),
+        ({**GOOD, "response_b": " "}, "line 2: column 'response_b' is empty"),
+        ({**GOOD, "response_b": "x"}, "line 2: the two responses are equal"),
+        ({**GOOD, "preference": 2}, "line 2: column 'preference' is 2; allowed: +1, 0, -1 or null"),
+        ({**GOOD, "prompt": ""}, "line 2: column 'prompt' is empty"),
+        ({"text": "x"}, "line 2: columns ['text'] are of no known layout"),
+        ({"chosen": "x", "rejected": "y"}, "line 2: there is no column 'prompt'"),
+        ({**GOOD, "prompt": [{"role": "bot", "content": "x"}]}, "line 2: column 'prompt' holds"),
+    ],
+)
+def test_a_bad_line_is_named_and_skipped_only_when_told(tmp_path, bad, message):
+    path = write(tmp_path / "p.jsonl", GOOD, bad, GOOD)
+    with pytest.raises(ValueError, match="line 2") as error:
+        rk.load_pairs(path)
+    assert message in str(error.value)
+    assert str(path) in str(error.value)
+    with pytest.warns(UserWarning, match="1 of 3 rows skipped"):
+        assert rk.load_pairs(path, skip_invalid=True)["pair_id"].to_list() == ["0", "2"]
+
+
+def test_duplicate_ids_and_unknown_endings_are_refused(tmp_path):
+    twice = write(tmp_path / "p.jsonl", {"pair_id": 1, **GOOD}, {"pair_id": 1, **GOOD})
+    with pytest.raises(ValueError, match="'pair_id', row 1 occurs twice"):
+        rk.load_pairs(twice)
+    with pytest.raises(ValueError, match=r"unknown format; allowed endings: \.jsonl"):
+        rk.load_pairs(write(tmp_path / "p.txt", GOOD))
+    with pytest.raises(ValueError, match="column 'response_b' is missing"):
+        check_pairs(pl.DataFrame({"pair_id": ["a"], "prompt": ["q"], "response_a": ["x"]}))

@@ -1,0 +1,168 @@
+"""The encoder judge: shipped weights, its making, calibration, its networks, distillation."""
+
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
+
+import rulekit as rk
+from rulekit.encoder import Encoder
+from rulekit.judges import networks
+from rulekit.judges.encoder import EncoderJudge
+from rulekit.training import encoder_judge
+
+
+@pytest.mark.slow
+def test_the_judge_is_made_from_train_and_validation_alone(monkeypatch):
+    asked, real = [], rk.sources.load_labelled
+
+    def watched(name, split=None):
+        asked.append((name, split))
+        return real(name, split)
+
+    monkeypatch.setattr(encoder_judge, "load_labelled", watched)
+    again, shipped = encoder_judge.embedded_encoder_judge(), EncoderJudge.load()
+    assert set(asked) == {("embedded", "train"), ("embedded", "validation")}
+    assert again.provenance["data_sha256"] == shipped.provenance["data_sha256"]
+    some = real("embedded", "test")
+    np.testing.assert_allclose(
+        shipped.rate(some.prompts[:8], some.responses[:8], some.rules),
+        again.rate(some.prompts[:8], some.responses[:8], some.rules),
+        atol=0.02,
+    )
+
+
+def test_the_shipped_judge_was_trained_on_the_data_that_the_kit_has():
+    found = EncoderJudge.load().provenance
+    assert found["data_sha256"] == encoder_judge.training_data_hash()
+    assert found["data"] == "embedded, train split"
+
+
+def test_a_judge_is_the_same_after_saving_and_another_one_with_another_calibration(tmp_path):
+    judge = EncoderJudge.load()
+    back = EncoderJudge.load(judge.save(tmp_path / "judge.safetensors"))
+    assert back.identity == judge.identity
+    assert dict(back.provenance) == dict(judge.provenance) | {"encoder": Encoder.load().digest}
+    some = rk.sources.load_labelled("embedded", "test")
+    asked = some.prompts[:2], some.responses[:2], some.rules
+    assert np.array_equal(back.rate(*asked), judge.rate(*asked))
+    assert replace(judge, relevant=(1.0, 0.0)).identity != judge.identity
+    assert replace(judge, satisfied=(1.0, 0.0)).identity != judge.identity
+
+
+def test_a_judge_trained_over_another_encoder_is_refused(tmp_path):
+    path = EncoderJudge.load().save(tmp_path / "mine.safetensors")
+    with safe_open(path, "np") as file:
+        told = file.metadata() | {"encoder": "0" * 64}
+    save_file(load_file(path), path, told)
+    digest = Encoder.load().digest[:12]
+    with pytest.raises(ValueError, match=r"mine\.safetensors was trained over an encoder") as error:
+        EncoderJudge.load(path)
+    assert f"sha256 000000000000…, in use is {digest}…; allowed: the same" in str(error.value)
+
+
+@pytest.mark.parametrize("network", ["cross", "joint"])
+def test_a_rating_in_a_pass_of_its_own_does_not_depend_on_what_else_is_rated(network):
+    torch.manual_seed(0)
+    model = networks.NETWORKS[network]().eval()
+    prompts, responses = ["A train?", "A cat?"], ["Thank you for asking.", "No. " * 30]
+    rules = ["It is kind.", "It is long and says the same thing again."]
+    together = networks.logits(model, prompts, responses, rules)
+    for i in range(2):
+        for j in range(2):
+            alone = networks.logits(
+                model, prompts[i : i + 1], responses[i : i + 1], rules[j : j + 1]
+            )
+            torch.testing.assert_close(together[i, j], alone[0, 0], atol=1e-5, rtol=1e-4)
+
+
+def test_encoder_judge_rates_new_rules_and_knows_relevant_rules_on_unseen_prompts():
+    train, test = (rk.sources.load_labelled("embedded", s) for s in ("train", "test"))
+    judge = rk.judges.get("encoder")
+    report = rk.studies.judge_report(judge, test, train)
+    assert report["relevant_auc_low"] > report["floor_relevant_auc"]
+    assert report["satisfied_auc_low"] > 0.55
+    assert report["log_loss"] < report["floor_log_loss"]
+    assert report["relevant_calibration_error"] < 0.03
+    pairs = rk.sources.load("embedded")
+    found = judge.score(pairs[:4], rk.RuleSet.from_texts(["It names a doctor."]))
+    assert found.a.shape == (4, 1)
+
+
+def test_calibration_repairs_probabilities_that_are_too_sharp():
+    validation, test = (rk.sources.load_labelled("embedded", s) for s in ("validation", "test"))
+    judge = rk.judges.get("encoder")
+    sharp = EncoderJudge(judge.model, (5 * judge.relevant[0], 0.0), (5 * judge.satisfied[0], 1.0))
+    mended = encoder_judge.calibrated(sharp, validation)
+    assert mended.relevant == pytest.approx(judge.relevant, rel=0.01)
+    assert mended.satisfied == pytest.approx(judge.satisfied, rel=0.01)
+
+    def loss(j):
+        p = j.rate(test.prompts, test.responses, test.rules)
+        told = np.take_along_axis(p, test.scores.astype(int)[..., None] + 1, -1)
+        return -np.log(np.maximum(told, 1e-30)).mean()
+
+    assert loss(mended) < loss(sharp)
+
+
+@pytest.mark.parametrize(
+    ("network", "epochs"),
+    [
+        ("frozen", 6),
+        ("sentences", 6),
+        pytest.param("cross", 3, marks=pytest.mark.slow),  # all of the encoder is trained
+        pytest.param("joint", 3, marks=pytest.mark.slow),
+    ],
+)
+def test_every_design_learns_a_planted_rule_and_repeats_with_its_seed(network, epochs):
+    """Responses that thank satisfy the rule of thanking; unseen topics are judged right."""
+    topics = [
+        "the train",
+        "a garden",
+        "my printer",
+        "this recipe",
+        "the loan",
+        "a cat",
+        "the roof",
+        "a bus",
+        "an exam",
+        "the piano",
+        "a visa",
+        "the oven",
+    ]
+    rules = ["The response thanks the user.", "The response insults the user."]
+    responses = [f"Thank you for asking about {t}, I am glad to help." for t in topics]
+    responses += [f"You fool, stop bothering me about {t}." for t in topics]
+    scores = np.array([[1, -1]] * 12 + [[-1, 1]] * 12)
+    seen = [i for i in range(24) if i % 12 < 9]
+    texts = [topics[i % 12] for i in range(24)], responses
+    train = [[t[i] for i in seen] for t in texts]
+    model = encoder_judge.fit(network, *train, rules, scores[seen], epochs=epochs)
+    again = encoder_judge.fit(network, *train, rules, scores[seen], epochs=epochs)
+    p = networks.logits(model, *texts, rules).softmax(-1).numpy()
+    assert np.array_equal(p, networks.logits(again, *texts, rules).softmax(-1).numpy())
+    unseen = [i for i in range(24) if i % 12 >= 9]
+    assert (np.sign(p[unseen, :, 2] - p[unseen, :, 0]) == scores[unseen]).mean() > 0.9
+
+
+def test_distilled_judge_learns_a_teachers_discrepancies_whichever_side_comes_first():
+    topics = [f"topic {i}" for i in range(16)]
+    pairs = pl.DataFrame(
+        {
+            "pair_id": topics,
+            "prompt": topics,
+            "response_a": [f"Thank you for asking about {t}, I am glad to help." for t in topics],
+            "response_b": [f"You fool, stop bothering me about {t}." for t in topics],
+        }
+    )
+    rules = rk.RuleSet.from_texts(["The response is kind to the user."])
+    teacher = rk.Scores(np.ones((16, 1)), -np.ones((16, 1)))
+    judge = encoder_judge.distil_encoder_judge(pairs[:12], rules, teacher.rows(np.arange(16) < 12))
+    found = judge.score(pairs[12:], rules).discrepancy
+    swapped = pairs.rename({"response_a": "response_b", "response_b": "response_a"})
+    assert (found > 0.5).all()
+    assert judge.score(swapped[12:], rules).discrepancy == pytest.approx(-found, abs=1e-5)

@@ -1,0 +1,49 @@
+"""What every notebook calls is there: names of the kit resolved without running a cell."""
+
+import ast
+import importlib
+from types import ModuleType
+
+import nbformat
+import pytest
+
+import rulekit as rk
+from rulekit.files import resource
+
+NOTEBOOKS = sorted(resource("notebooks").glob("*.ipynb"))
+
+
+def imported(tree: ast.AST) -> dict[str, object]:
+    """The kit's values that a notebook imports by name."""
+    found = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] == "rulekit":
+            module = importlib.import_module(node.module)
+            for alias in node.names:
+                found[alias.asname or alias.name] = getattr(module, alias.name)
+    return found
+
+
+def chain(node: ast.AST) -> list[str]:
+    """`rk.theory.simulate` as its names; empty for anything else than names and dots."""
+    if isinstance(node, ast.Name):
+        return [node.id]
+    before = chain(node.value) if isinstance(node, ast.Attribute) else []
+    return [*before, node.attr] if before else []
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_a_notebook_calls_only_names_that_the_kit_has(path):
+    cells = [c.source for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]
+    tree = ast.parse("\n".join(cells))
+    known = {"rk": rk, **imported(tree)}
+    used = 0
+    for node in ast.walk(tree):
+        first, *names = chain(node) or [""]
+        value = known.get(first)
+        for name in names:
+            if not isinstance(value, ModuleType):
+                break
+            assert hasattr(value, name), f"{path.name}: {ast.unparse(node)}"
+            value, used = getattr(value, name), used + 1
+    assert used > 3

@@ -1,0 +1,50 @@
+"""The six notebooks of the quickstart run whole, notebooks 4 and 5 with the engine asked for."""
+
+import json
+
+import nbformat
+import polars as pl
+import pytest
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def folder(executed):
+    few = {"max_steps": 2, "save_every": 1, "max_tokens": 48, "pairs_per_step": 4}
+    return executed("quickstart", config="encoder-cpu", overrides=few)
+
+
+def test_quickstart_runs_whole_and_leaves_its_results(folder):
+    assert len(list((folder / "html").glob("*.html"))) == 6
+    assert (folder / "artefacts/results.png").stat().st_size > 20_000
+    metrics = json.loads((folder / "metrics.json").read_text())
+    accuracy = {r["name"]: r["value"] for r in metrics["03_selection"]["label_accuracy"]}
+    assert accuracy["max_discrepancy"] > accuracy["random"]
+    assert metrics["05_reward_model"]["accuracy"][0]["n"] == 864
+    html = (folder / "html/06_results.html").read_text(encoding="utf-8")
+    assert "image/svg+xml" in html
+    assert json.loads((folder / "provenance.json").read_text())["data_sha256"]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("04_rule_adapter", "adapter"), ("05_reward_model", "reward")]
+)
+def test_a_parameter_sends_a_notebook_to_the_engine(folder, name, kind):
+    artefacts = folder / "artefacts"
+    assert {p.name for p in artefacts.glob("engine-*")} == {"engine-adapter", "engine-reward"}
+    run = artefacts / f"engine-{kind}"
+    assert (run / "model" / "model.safetensors").stat().st_size > 1_000_000
+    metrics = json.loads((run / "result.json").read_text())["metrics"]
+    assert json.loads((artefacts / f"metrics/{name[:2]}_engine.json").read_text()) == metrics
+    held = pl.read_parquet(run / "evaluation.parquet")
+    train = pl.read_parquet(run / "train.parquet")
+    assert not {str(p) for p in held["prompt"]} & {str(p) for p in train["prompt"]}
+    assert len(held) + len(train) == 864
+    shown = [
+        o.data
+        for c in nbformat.read(folder / f"notebooks/{name}.ipynb", as_version=4).cells
+        for o in c.get("outputs", [])
+        if "data" in o
+    ]
+    assert "optimiser step" in str(shown[-1])

@@ -1,0 +1,73 @@
+"""The notebook on the theory runs whole and finds what it says; its tables and charts hold."""
+
+import json
+
+import nbformat
+import polars as pl
+import pytest
+
+from rulekit import plots, theory
+
+
+@pytest.fixture(scope="module")
+def folder(executed):
+    return executed("theory", draws=20)
+
+
+@pytest.mark.slow
+def test_the_notebook_confirms_what_it_states(folder):
+    found = json.loads((folder / "metrics.json").read_text())["07_theory"]
+    assert found["subsets"] == 15_504
+    assert found["better_subsets"] == {"0.5": 0, "0.1": 0}
+    assert {row["pairs"] for row in found["brute_force"]} == {20}
+    assert max(row["largest_shortfall"] for row in found["brute_force"]) < 1e-12
+    assert found["chain_holds"]
+    assert found["gaussian_gap"] < 5 * 0.5 / 20_000**0.5
+    assert found["largest_regime_gap"] < 0.015  # three standard errors of a difference
+    assert len(found["regimes"]) == 30
+    assert all(row["holds"] for row in found["lattice"])
+
+
+@pytest.mark.slow
+def test_the_notebook_shows_every_chart(folder):
+    cells = nbformat.read(folder / "notebooks/07_theory.ipynb", as_version=4).cells
+    charts = [
+        o for c in cells for o in c.get("outputs", []) if "image/svg+xml" in o.get("data", {})
+    ]
+    assert len(charts) == 7
+    assert pl.read_parquet(folder / "artefacts/regimes.parquet").height == 30
+
+
+@pytest.mark.parametrize(
+    "example", [theory.dependent_rules(), theory.unequal_noise(), theory.reversed_rules()]
+)
+def test_the_table_of_a_counter_example_has_both_choices_and_the_best_is_best(example):
+    table = example.subsets()
+    measure = {"votes": "vote_information", "label": "label_information"}[example.measure]
+    rows = {row["choice"]: row for row in table.to_dicts()}
+    assert tuple(rows["max discrepancy"]["rules"]) == example.picked
+    assert tuple(rows["best"]["rules"]) == example.best
+    assert rows["max discrepancy"][measure] == example.information_picked
+    assert rows["best"][measure] == table[measure].max() == example.information_best
+    assert example.information_picked < example.information_best
+
+
+@pytest.mark.parametrize("panels", [0, 1, 3])
+def test_curves_draw_a_line_a_series_in_each_panel_on_the_axes_asked_for(panels):
+    rows = [
+        {"panel": f"P{i}", "series": name, "x": x, "y": x**2}
+        for i in range(max(panels, 1))
+        for name in ("first", "second")
+        for x in (1e-4, 1.0, 10.0)
+    ]
+    frame = pl.DataFrame(rows) if panels else pl.DataFrame(rows).drop("panel")
+    chart = plots.curves(frame, "A finding", "tolerance", "bits", points=frame.head(2), log="xy")
+    spec = json.dumps(chart.to_dict(format="vega"))
+    assert spec.count('"type": "log"') == 2
+    assert all(text in spec for text in ("A finding", "tolerance", "bits", "first", "second"))
+
+
+def test_too_many_series_are_refused():
+    frame = pl.DataFrame({"series": list("abcdef"), "x": range(6), "y": range(6)})
+    with pytest.raises(ValueError, match="6 series; allowed: 5 or fewer"):
+        plots.curves(frame, "", "", "")

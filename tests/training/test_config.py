@@ -1,0 +1,48 @@
+"""Presets, files of settings and what is refused in them."""
+
+import pytest
+
+from rulekit.training.config import PRESETS, TrainingConfig, load_config
+
+
+@pytest.mark.parametrize("task", ["reward", "adapter"])
+@pytest.mark.parametrize("preset", sorted(PRESETS))
+def test_every_preset_serves_both_tasks_and_every_field_is_documented(preset, task, tmp_path):
+    config = load_config(preset, task=task)
+    (tmp_path / "run.yaml").write_text(f"preset: {preset}\ntask: {task}\n")
+    assert load_config(tmp_path / "run.yaml") == config
+    assert load_config({"preset": preset}, task=task) == config
+    if task == "adapter":
+        with pytest.raises(ValueError, match="belong to task 'reward'"):
+            load_config(preset, task=task, center=0.1)
+    named = {line.strip() for line in TrainingConfig.__doc__.splitlines()}
+    documented = {name for line in named for name in line.split(", ")}
+    assert set(TrainingConfig.model_fields) <= documented
+    assert load_config(config, epochs=3, seed=None).epochs == 3
+
+
+def test_the_authors_hold_nothing_out():
+    assert load_config("paper-8b").evaluation_share == 0
+
+
+def test_a_yaml_file_starts_from_its_preset_and_an_unknown_key_is_an_error(tmp_path):
+    file = tmp_path / "run.yaml"
+    file.write_text("preset: h200-8b\nlora: {rank: 8}\nmax_steps: 7\n")
+    config = load_config(file, seed=3)
+    assert (config.lora.rank, config.max_steps, config.seed, config.center) == (8, 7, 3, 0.01)
+    for text, message in (
+        ("learning_rat: 1", "unknown setting 'learning_rat'; allowed: 'learning_rate', "),
+        ("lora: {rnk: 8}", "unknown setting 'lora.rnk'; allowed: 'lora.rank', "),
+        ("epochs: [1", "run.yaml: .* allowed: YAML"),
+        ("3", "holds int; allowed: a mapping"),
+        ("{random_weights: true, lora: {quantize: true}}", "random_weights with lora.quantize"),
+        ("preset: h100", "allowed: encoder-cpu"),
+        ("token_budget: 100", "at least 2048"),
+        ("warmup: 1.5", "whole steps"),
+        ("{precision: bf16-stochastic, optimizer_states: int8}", "round at random"),
+    ):
+        file.write_text(text)
+        with pytest.raises(ValueError, match=message):
+            load_config(file)
+    with pytest.raises(ValueError, match=r"allowed: encoder-cpu.* or a .yaml file"):
+        load_config("paper")

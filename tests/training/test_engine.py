@@ -1,0 +1,172 @@
+"""A run of the engine: what it does not depend on, what it returns, what stops it."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from rulekit.cli import main
+from rulekit.training.engine import TrainedModel, train
+from rulekit.training.trainer import PackedTrainer
+from tests.training.helpers import engine_parts, settings, some_pairs, weights
+
+
+def test_training_does_not_depend_on_the_token_budget_or_on_recomputation(base, tmp_path):
+    models_ = {}
+    for name, fields in {
+        "wide": {"token_budget": 2000},
+        "narrow": {"token_budget": 128},
+        "again": {"checkpointed_layers": "all"},
+        "half": {"checkpointed_layers": 1},
+    }.items():
+        done = train(settings(base, max_steps=4, **fields), some_pairs(16), output=tmp_path / name)
+        models_[name] = weights(done.model_folder)
+    for name in ("narrow", "again", "half"):
+        for key, weight in models_["wide"].items():
+            torch.testing.assert_close(models_[name][key], weight, atol=1e-4, rtol=1e-4)
+
+
+def test_the_same_call_returns_the_finished_run_and_measures_anew_on_other_pairs(
+    base, tmp_path, monkeypatch
+):
+    config = settings(base, epochs=2)
+    given = {"output": tmp_path / "run", "evaluation": some_pairs(9, seed=1)}
+    first = train(config, some_pairs(16), **given)
+    stamps = {p.name: p.stat().st_mtime_ns for p in first.model_folder.iterdir()}
+    monkeypatch.setattr(PackedTrainer, "train", lambda *a, **k: pytest.fail("trained again"))
+    again = train(config, some_pairs(16), **given)
+    assert again.metrics == first.metrics
+    assert {p.name: p.stat().st_mtime_ns for p in first.model_folder.iterdir()} == stamps
+    other = train(config, some_pairs(16), **given | {"evaluation": some_pairs(12, seed=2)})
+    assert other.metrics["n"] == 12
+    for fields, message in (({"learning_rate": 1e-4}, "another learning_rate"),):
+        shutil.rmtree(tmp_path / "run" / "checkpoints", ignore_errors=True)
+        with pytest.raises(ValueError, match=message):
+            train(config, some_pairs(16), **given, **fields)
+    with pytest.raises(pytest.fail.Exception, match="trained again"):
+        train(config, some_pairs(16), **given, resume=False)
+    assert not (tmp_path / "run" / "result.json").exists()
+
+
+def test_a_loss_or_gradient_that_is_not_finite_stops_with_the_pairs_named(base, tmp_path):
+    pairs = some_pairs(12)
+    config = settings(base, save_every=1, pairs_per_step=2, schedule="constant", warmup=0)
+    model, tokenizer, examples = engine_parts(config, pairs)
+    word = tokenizer("zebra", add_special_tokens=False)["input_ids"][0]
+    bad = 7
+    a, b = examples.sequences[bad]
+    examples.sequences[bad] = (np.concatenate([a[:-1], [word], a[-1:]]).astype(np.int32), b)
+    with torch.no_grad():
+        model.get_input_embeddings().weight[word] = torch.nan
+    before = {n: p.clone() for n, p in model.named_parameters()}
+    trainer = PackedTrainer(config, model, tokenizer, examples, None, tmp_path / "run")
+    with pytest.raises(
+        FloatingPointError, match=r"loss of step \d+ is not finite; pairs: p7\. "
+    ) as told:
+        trainer.train()
+    step = trainer.state.global_step  # of the last good one
+    assert step > 0
+    good = tmp_path / "run" / "checkpoints" / f"checkpoint-{step}"
+    assert str(good) in str(told.value)
+    saved = weights(good)
+    for name, weight in model.named_parameters():  # the step that failed has changed nothing
+        assert torch.equal(weight.nan_to_num(), saved[name].nan_to_num()), name
+        assert torch.isfinite(weight).all() or "embed" in name
+    assert not torch.equal(saved["score.weight"], before["score.weight"])
+
+    model, tokenizer, examples = engine_parts(config, pairs)
+    before = {n: p.clone() for n, p in model.named_parameters()}
+    model.score.weight.register_hook(lambda g: g * torch.inf)
+    trainer = PackedTrainer(config, model, tokenizer, examples, None, tmp_path / "other")
+    with pytest.raises(
+        FloatingPointError, match=r"gradient of step 1 is not finite.* no checkpoint yet"
+    ):
+        trainer.train()
+    assert all(torch.equal(p, before[n]) for n, p in model.named_parameters())
+
+
+def test_the_public_function_reaches_the_engine_by_a_preset(base, tmp_path):
+    import rulekit as rk
+
+    pairs = some_pairs(30)
+    done = rk.training.train_reward_model(
+        pairs, np.ones(30), "encoder-cpu", output=tmp_path / "run", model=str(base), max_steps=1
+    )
+    assert done.margin(pairs).shape == (30,)
+    card = (done.model_folder / "README.md").read_text()
+    for expected in (
+        "data sha256: ",
+        "evaluation sha256: ",
+        "rule set: not stated",
+        "95 % interval",
+        "## Limits",
+        "learning_rate: `5e-05`",
+    ):
+        assert expected in card
+    assert callable(rk.training.plan)
+
+
+@pytest.mark.parametrize("fields", [{"objective": "margin", "margin_scale": 2.0}, {"center": 0.05}])
+def test_margin_and_centring_run_from_files_with_a_column_of_evidence(
+    base, fields, tmp_path, capsys
+):
+    rng = np.random.default_rng(0)
+    frames = {"train": some_pairs(24), "held": some_pairs(10, seed=1)}
+    for name, frame in frames.items():
+        frames[name] = frame.with_columns(evidence=rng.random(len(frame)))
+        frames[name].write_parquet(tmp_path / f"{name}.parquet")
+    config = settings(
+        base,
+        train=str(tmp_path / "train.parquet"),
+        epochs=6,
+        evaluation=str(tmp_path / "held.parquet"),
+        **fields,
+    )
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json")))
+    run = ["train", "reward", "--config", str(tmp_path / "run.yaml"), "--output"]
+    assert main([*run, str(tmp_path / "run")]) == 0, capsys.readouterr().err
+    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").open()]
+    curve = [row["loss"] for row in rows if "loss" in row]
+    assert curve[-1] < 0.7 * curve[0]
+    done = TrainedModel(tmp_path / "run", config)
+    rewards = torch.from_numpy(done.rewards(frames["held"]))
+    evidence = torch.tensor(frames["held"]["evidence"].to_list())
+    margin = rewards[:, 0] - rewards[:, 1] - (2.0 * evidence if "objective" in fields else 0)
+    expected = torch.nn.functional.softplus(-margin) + fields.get("center", 0) * rewards.sum(1) ** 2
+    result = json.loads((tmp_path / "run" / "result.json").read_text())["metrics"]
+    assert result["loss"] == pytest.approx(expected.mean().item(), abs=1e-5)
+    if "objective" in fields:
+        frames["held"].drop("evidence").write_parquet(tmp_path / "held.parquet")
+        assert main([*run, str(tmp_path / "other")]) == 2
+        assert "evaluation_evidence is None; allowed: " in capsys.readouterr().err
+
+
+def test_a_package_that_is_missing_is_named_before_anything_is_read(tmp_path, monkeypatch, capsys):
+    import importlib.util
+
+    former = importlib.util.find_spec
+    for fields, package in (
+        ({"lora": {"rank": 2}}, "peft"),
+        ({"optimizer_states": "int8"}, "bitsandbytes"),
+        ({"lora": {"quantize": True}}, "bitsandbytes"),
+    ):
+        monkeypatch.setattr(
+            importlib.util, "find_spec", lambda name, p=package: None if name == p else former(name)
+        )
+        with pytest.raises(ValueError, match=rf"needs the package {package}: .*rulekit\[gpu\]"):
+            train(settings("no such model", **fields), some_pairs(4), output=tmp_path / "run")
+    some_pairs(4).write_ndjson(tmp_path / "pairs.jsonl")
+    options = ["-p", "train", str(tmp_path / "pairs.jsonl"), "-p", "lora", "{quantize: true}"]
+    assert main(["train", "reward", *options]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "pip install 'rulekit[gpu]'" in error
+
+
+def test_tensorboard_files_are_written_when_asked_for(base, tmp_path):
+    config = settings(base, max_steps=1, tensorboard=True)
+    train(config, some_pairs(4), output=tmp_path / "run")
+    assert list((tmp_path / "run").rglob("events.out.tfevents.*"))
