@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.skipif(bool(config.DISABLE_JIT), reason="these are the uncompiled kernels already")
 def test_kernels_give_the_same_results_without_the_compiler_and_warn_of_nothing():
     """Also with bounds checked, which compiled kernels do not, and overflow told by NumPy."""
-    options = ["-q", "-p", "no:cacheprovider", "-W", "error::RuntimeWarning"]
+    options = ["-q", "-n", "0", "-p", "no:cacheprovider", "-W", "error::RuntimeWarning"]
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     run = subprocess.run(
         [sys.executable, "-m", "pytest", *options, str(Path(__file__).parent)],
