@@ -217,6 +217,7 @@ def train(
             metrics = {k.removeprefix("eval_"): v for k, v in trainer.evaluate().items()}
     told = digests | (provenance or {})
     _finish(trainer, tokenizer, output, metrics, examples, told, labels)
+    trainer.accelerator.wait_for_everyone()  # a process that is ahead would not find the model
     return TrainedModel(output, config, metrics)
 
 

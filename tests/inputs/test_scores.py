@@ -1,5 +1,7 @@
 """Scores: what is refused, what the disk gives back, and a file read in blocks."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -122,3 +124,40 @@ def test_columns_and_rows_of_scores_without_names_or_relevance_have_none():
     for found in (s.columns([3, 1]), s.rows([3, 1])):
         assert (found.relevance, found.rule_ids, found.pair_ids) == (None, None, None)
     assert (s.columns([3, 1]).b == s.b[:, [3, 1]]).all()
+
+
+def test_scores_are_kept_as_contiguous_float32_with_names_of_their_rows_and_columns():
+    s = rk.Scores.from_discrepancy([[1, -1], [0, 1]], [[0, 1], [1, 0]], ["x", "y"], [7, 8])
+    assert s.discrepancy.tolist() == [[1, -1], [0, 1]]
+    assert s.relevance.tolist() == [[0, 1], [1, 0]]
+    assert (s.rule_ids, s.pair_ids, s.names) == (("x", "y"), ("7", "8"), ["x", "y"])
+    turned = rk.Scores(np.ones((2, 3)).T, np.zeros((2, 3)).T, np.ones((2, 3)).T)
+    for array in (s.a, s.b, s.relevance, turned.a, turned.b, turned.relevance):
+        assert array.dtype == np.float32
+        assert array.flags.c_contiguous
+    alone = rk.Scores.from_discrepancy([[1.0]], rule_ids=["x"])
+    assert (alone.rule_ids, alone.pair_ids) == (("x",), None)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        (([[0, 0], [0, 1.5]], np.zeros((2, 2))), "a, row 1, rule 1 is 1.5; allowed: -1 to 1"),
+        (([[0, 0], [-1.5, 0]], np.zeros((2, 2))), "a, row 1, rule 0 is -1.5; allowed: -1 to 1"),
+        ((np.zeros((1, 2)), [[0, -1.5]]), "b, row 0, rule 1 is -1.5; allowed: -1 to 1"),
+        ((np.zeros((1, 2)), [[1, -1]], [[1, -0.5]]), "relevance, row 0, rule 1 is -0.5"),
+        ((np.zeros((1, 2)), [[1, -1]], [[0], [1]]), "relevance has shape (2, 1); allowed: (1, 2)"),
+        ((np.zeros(3), np.zeros(3)), "a has shape (3,); allowed: (n_pairs, n_rules), not empty"),
+        ((np.zeros((0, 3)), np.zeros((0, 3))), "a has shape (0, 3)"),
+        ((np.zeros((1, 2)), [[1, -1]], None, ["x"]), "rule_ids: 1 ids; allowed: 2 unique ids"),
+        ((np.zeros((1, 1)), [[1]], None, None, ["p", "q"]), "pair_ids: 2 ids; allowed: 1 unique"),
+    ],
+)
+def test_a_value_out_of_range_and_a_shape_that_does_not_fit_are_named(arrays, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        rk.Scores(*arrays)
+
+
+def test_the_ends_of_the_ranges_are_allowed():
+    s = rk.Scores([[-1, 1]], [[1, -1]], [[0, 1]])
+    assert s.discrepancy.tolist() == [[-2, 2]]

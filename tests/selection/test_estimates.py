@@ -157,7 +157,7 @@ def _half_known(seed: int, n: int = 240, n_known: int = 40):
 @pytest.mark.parametrize("power", [1.0, 0.5])
 @pytest.mark.parametrize("method", [m for m in estimators() if m != "auto"])
 def test_mean_and_covariance_add_up_to_the_second_moment_that_scikit_learn_shrinks(method, power):
-    s, y = _half_known(31)
+    s, y = _half_known(31, n=120)
     delta = s.discrepancy
     delta[:, 3] = 0
     s = rk.Scores.from_discrepancy(delta)
@@ -169,7 +169,7 @@ def test_mean_and_covariance_add_up_to_the_second_moment_that_scikit_learn_shrin
 
 @pytest.mark.parametrize("method", [m for m in estimators() if m != "auto"])
 def test_a_power_is_the_power_of_the_discrepancies_that_go_in(method):
-    s, y = _half_known(32)
+    s, y = _half_known(32, n=120)
     x = rk.Estimates(np.ones(5), np.eye(5), 0, "unit", 0.5).transform(s.discrepancy)
     rooted = rk.Scores.from_discrepancy(x)
     one, two = rk.estimate(s, y, method, power=0.5), rk.estimate(rooted, y, method, power=1.0)
@@ -179,7 +179,7 @@ def test_a_power_is_the_power_of_the_discrepancies_that_go_in(method):
 
 @pytest.mark.parametrize("method", estimators())
 def test_order_and_unit_of_the_rules_change_no_estimate(method):
-    s, y = _half_known(33)
+    s, y = _half_known(33, n=120)
     e = rk.estimate(s, y, method, power=1.0)
     order, unit = np.array([3, 0, 4, 1, 2]), np.array([1.0, 0.5, 0.25, 1.0, 0.5])
     other = rk.Scores.from_discrepancy((s.discrepancy * unit)[:, order])
@@ -410,3 +410,22 @@ def test_two_pairs_are_enough_to_be_estimated_from(method):
     e = rk.estimate(s, method=method)
     assert np.isfinite(e.mu).all()
     assert (e.source, rk.estimate(s).source) == (method, "principal")
+
+
+def test_a_triplet_takes_no_rule_for_better_than_always_right():
+    # Sampling carries √(S_01 S_02 / S_12) of the rule that is right throughout past 1.
+    s, _ = planted(60, np.array([1.0, 0.9, 0.9]), 0)
+    e = rk.estimate(s, method="triplet")
+    second = _second(e, np.ones(3))
+    assert second[0, 1] * second[0, 2] / second[1, 2] > 1.04
+    sizes = oracles.triplet_sizes(second, 60)
+    assert sizes[0] == 1
+    assert e.mu / e.mu[0] == pytest.approx(sizes)
+
+
+def test_which_half_of_the_pairs_comes_first_changes_no_judgement_of_the_humps():
+    s, _ = _half_known(54, n=60)
+    z = _standard(s)[0]
+    swapped = z[np.arange(60) ^ 1]
+    found = _mixture_kurtosis(z, np.zeros(60))
+    assert _mixture_kurtosis(swapped, np.zeros(60)) == pytest.approx(found, abs=1e-12)

@@ -244,3 +244,41 @@ def test_adaptive_goes_with_the_first_response_where_the_evidence_is_even():
     s = rk.Scores.from_discrepancy([[-0.5, 0.5, 0.0], [0.25, 0.25, -0.5], [-0.5, 0.25, 0.0]])
     found = rk.select(s, 3, "adaptive", estimates=e)
     assert found.indices.tolist() == [[1, 2, 0], [0, 1, 2], [0, 2, 1]]
+
+
+@pytest.mark.parametrize("k", [True, 2.0, "2", 5, 0, None])
+def test_a_number_of_rules_that_is_none_is_refused_by_all_but_the_method_that_takes_every_rule(k):
+    s = random_scores(3, 4, 40)
+    with pytest.raises(ValueError, match="allowed: 1 to 4, the number of rules"):
+        rk.select(s, k)
+    assert rk.select(s, k, "all").indices.tolist() == [[0, 1, 2, 3]] * 3
+
+
+@pytest.mark.parametrize("k", [1, 4, np.int64(3)])
+def test_every_number_of_rules_from_one_to_all_is_allowed(k):
+    found = rk.select(random_scores(3, 4, 41), k)
+    assert (found.k, found.method, found.n_rules) == (k, "max_discrepancy", 4)
+    assert found.indices.dtype == np.int32
+
+
+@pytest.mark.parametrize("method", ["static", "frugal", "jmi", "max_discrepancy"])
+def test_a_preference_without_its_reference_is_refused(method):
+    s = random_scores(3, 4, 42)
+    with pytest.raises(ValueError, match="give both reference and preference, or neither"):
+        rk.select(s, 2, method, preference=np.ones(3), estimates=random_model(4, 43))
+
+
+def test_a_reference_under_other_rules_is_refused_and_only_some_methods_take_one_alone():
+    s, other = random_scores(3, 4, 44), random_scores(3, 5, 45)
+    with pytest.raises(ValueError, match="reference: 5 rules; allowed: 4, as the scores"):
+        rk.select(s, 2, "static", reference=other)
+    with pytest.raises(ValueError, match="give both reference and preference"):
+        rk.select(s, 2, "max_discrepancy", reference=s)
+    assert rk.select(s, 2, "static", reference=s, preference=np.ones(3)).indices.dtype == np.int32
+
+
+def test_random_rules_follow_the_seed():
+    s = random_scores(50, 6, 46)
+    found = [rk.select(s, 2, "random", seed=seed).indices for seed in (1, 1, 2)]
+    assert (found[0] == found[1]).all()
+    assert (found[0] != found[2]).any()

@@ -37,6 +37,7 @@ rounded = {"precision": "bf16-stochastic", "fsdp": True}
 for name, fields in (("exact", {"fsdp": True}), ("ddp", {}), ("lora", {"fsdp": True, "lora": {"rank": 4}}),
                      ("rounded", rounded), ("again", rounded)):
     done = train(folder / "run.yaml", pairs, output=folder / name, save_every=2, keep_checkpoints=9, token_budget=128, **fields)
+    assert (folder / name / "result.json").is_file(), "a process returns before the model is there"
     again = train(folder / "run.yaml", pairs, output=folder / name, token_budget=128, **fields)
     assert again.metrics == done.metrics or os.environ["RANK"] != "0"
     torch.distributed.barrier()
