@@ -394,6 +394,8 @@ def test_a_posterior_is_even_without_a_vote_and_never_certain():
     q = dawid_skene_posterior([[1, 1, 1], [-1, -1, -1], [0, 0, 0], [1, 1, 1]])
     assert q == pytest.approx([1, 0, 0.5, 1], abs=1e-6)
     assert ((q > 0) & (q < 1)).all()
+    sure = dawid_skene_posterior(np.repeat([[1], [-1]] * 10, 12, axis=1))
+    assert sure[:2].tolist() == [1 - 1e-9, 1e-9]
 
 
 def test_weights_of_some_rules_are_those_of_a_model_of_these_alone():
