@@ -138,3 +138,68 @@ def test_the_torn_log_of_a_killed_writer_is_read_once(tmp_path, monkeypatch):
     with Store(tmp_path, HashJudge.identity) as store:
         assert len(store) == (90 - 2) * CELLS
     assert opened.count(log) == 1
+
+
+def test_cells_without_a_rating_are_neither_counted_nor_stored(tmp_path):
+    p = np.full((2, 2, 3), np.nan)
+    p[0, 0], p[1, 1] = (0.2, 0.3, 0.5), (1, 0, 0)
+    responses = keys([response_key("q", t) for t in "ab"])
+    rules = keys([rule_key(t) for t in ("one", "two")])
+    with Store(tmp_path, "judge") as store:
+        assert store.add(responses, rules, p, np.full((2, 2), 0.9)) == len(store) == 2
+        found = store.get_with_mass(responses, rules)
+        assert found[0, 0] == pytest.approx([0.2, 0.3, 0.5, 0.9])
+        assert np.isnan(found[[0, 1], [1, 0]]).all()
+        assert store.add(responses, rules, np.nan_to_num(p, nan=1 / 3)) == 2  # the first stands
+        assert store.get(responses, rules)[1, 1] == pytest.approx([1, 0, 0])
+        assert store.get(responses, rules)[0, 1] == pytest.approx([1 / 3] * 3)
+
+
+def test_a_probability_just_above_one_is_none_though_the_sum_is_near_one(tmp_path):
+    one = keys([response_key("q", "r")]), keys([rule_key("rule")])
+    with Store(tmp_path, "judge") as store:
+        for wrong in ((1.0005, 0, 0), (-0.0005, 0.5, 0.5)):
+            with pytest.raises(ValueError, match="response 0, rule 0"):
+                store.add(*one, np.array([[wrong]]))
+        with pytest.raises(ValueError, match="rules: a key occurs twice"):
+            store.add(one[0], keys([rule_key("rule")] * 2), np.full((1, 2, 3), 1 / 3))
+        assert len(store) == 0
+
+
+def test_spending_of_all_writers_adds_up_but_for_the_run_left_out(tmp_path):
+    with Store(tmp_path, "judge") as one, Store(tmp_path, "judge") as other:
+        one.note_spending({"run": "a", "cost": 1.5, "rated": 3, "time": "now"})
+        assert other.spending() == {"cost": 1.5, "rated": 3}
+        other.note_spending({"run": "b", "cost": 0.5, "rated": 1})
+        other.note_spending({"run": "b", "cost": 0.25, "rated": 1})
+        assert one.spending() == {"cost": 2.25, "rated": 5}
+        assert one.spending(but="b") == {"cost": 1.5, "rated": 3}
+    with Store(tmp_path, "judge") as later, Store(tmp_path, "another judge") as foreign:
+        assert later.spending()["cost"] == 2.25
+        assert not foreign.spending()
+
+
+def test_a_lone_surrogate_in_a_response_has_a_key_of_its_own():
+    assert len({response_key("q", text) for text in ("\ud800", "\ud801", "?")}) == 3
+
+
+def test_what_a_killed_merge_left_behind_is_swept_away_by_the_next(tmp_path):
+    filled(tmp_path)
+    with Store(tmp_path, HashJudge.identity) as store:
+        dead = store.folder / "part-dead"
+        dead.mkdir()
+        (dead / "p").write_bytes(b"half")
+        (store.folder / ".parts.json.half").write_bytes(b"{")
+        store.compact()
+        assert not dead.exists()
+        assert not (store.folder / ".parts.json.half").exists()
+    assert_whole(tmp_path, 60)
+
+
+def test_merging_after_every_batch_leaves_few_parts(tmp_path):
+    rule = keys([rule_key("rule")])
+    with Store(tmp_path, "judge", compact_at=1) as store:
+        for i in range(40):
+            store.add(keys([response_key("q", str(i))]), rule, np.full((1, 1, 3), 1 / 3))
+        assert len(store) == 40
+        assert len(list(store.folder.glob("part-*"))) <= 6  # sizes at least double
