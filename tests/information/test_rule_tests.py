@@ -195,3 +195,12 @@ def test_one_variable_has_one_p_value_that_of_the_matrix():
     assert info.permutation_test(x, z, n=99) == 0.01
     names = np.where(y > 0, "A", "B")
     assert info.permutation_test(names, names, n=99) < 1e-20
+
+
+@pytest.mark.parametrize("family_wise", [False, True])
+def test_the_least_p_value_of_sampled_tables_is_one_over_their_number_and_one(family_wise):
+    y = np.tile([1, -1, 1, -1, 1], 40)
+    votes = np.stack([np.where(np.arange(200) % 7 == 0, 0, y), np.zeros(200)], axis=1)
+    p = info.permutation_test(votes, y, n=99, family_wise=family_wise)
+    assert p[0] == pytest.approx(0.01)
+    assert p[1] == 1
