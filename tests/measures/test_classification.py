@@ -139,6 +139,8 @@ def test_equal_scores_name_the_first_rules_and_a_rule_chosen_once_counts_for_mac
     found = measures.adapter_metrics(np.zeros((2, 40)), target, 1)
     assert found["recall_at_k"] == pytest.approx((1 + 1 / 2) / 2)
     assert found["macro_f1"] == pytest.approx((1 + 0) / 2)
+    two = measures.adapter_metrics(np.zeros((2, 40)), target, 2)  # rules 0 and 1, each time
+    assert two["macro_f1"] == pytest.approx((2 * 2 / (2 + 2) + 2 * 1 / (1 + 2)) / 2)
 
 
 def test_an_annotation_that_a_judge_held_impossible_costs_a_finite_log_loss():
