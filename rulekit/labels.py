@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from rulekit.inputs.display import html_table
 from rulekit.inputs.scores import Scores, votes
 from rulekit.kernels import selection as kernel
 from rulekit.selection.estimates import Estimates, dawid_skene_posterior, known_preference
 from rulekit.selection.registry import Selection
+from rulekit.tables import html_table
 
 TIE_POLICIES = {
     "abstain": "a tied pair gets preference 0 and no training target",

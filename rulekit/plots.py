@@ -254,7 +254,7 @@ def _legend() -> alt.Legend:
     )
 
 
-def calibration(frame: pl.DataFrame, title: str) -> alt.LayerChart:
+def calibration_chart(frame: pl.DataFrame, title: str) -> alt.LayerChart:
     """Observed frequency against predicted probability; on the dashed line a forecast is honest.
 
     Parameters
@@ -318,7 +318,7 @@ def accuracy_against_cost(frame: pl.DataFrame, title: str) -> alt.LayerChart:
     return (band + line).properties(title=title, width=420, height=280)
 
 
-def judge_quality(frame: pl.DataFrame, title: str, axis: str) -> alt.LayerChart:
+def judge_quality_chart(frame: pl.DataFrame, title: str, axis: str) -> alt.LayerChart:
     """One figure of a judge with its interval, one row a rule; the grey tick is the reference.
 
     Parameters

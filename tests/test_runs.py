@@ -88,3 +88,9 @@ def test_a_notebook_runs_by_itself_under_papermill_and_shows_its_charts(tmp_path
     outputs = [o for c in nbformat.read(out, as_version=4).cells for o in c.get("outputs", [])]
     assert any("image/svg+xml" in o.get("data", {}) for o in outputs)
     assert list(tmp_path.iterdir()) == [out]
+
+
+def test_a_parameter_that_is_no_yaml_ends_in_one_line(capsys, tmp_path):
+    assert main(["run", "theory", "-p", "k", "{", "--runs", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.startswith("rulekit: ")
+    assert not list(tmp_path.iterdir())

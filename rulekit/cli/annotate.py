@@ -187,7 +187,7 @@ def _check(arguments: argparse.Namespace) -> None:
     import polars as pl
 
     from rulekit.files import write_atomically
-    from rulekit.inputs.labelled import n_prompts, read_labelled
+    from rulekit.inputs.labelled_responses import n_prompts, read_labelled
     from rulekit.rating import quality
     from rulekit.rating.job import Incomplete
     from rulekit.rating.ledger import Ledger

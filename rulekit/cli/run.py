@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     except runs.StepFailed as error:
         print(f"rulekit: {error}", file=sys.stderr)
         return 1
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, FileNotFoundError, yaml.YAMLError) as error:
         print(f"rulekit: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -1,11 +1,11 @@
 """What comes in: rules, pairs of responses, their scores, and the data sets that bring them.
 
 Files and names come in; checked `RuleSet`s, frames of pairs and `Scores` go out. Open `pairs`
-first; `sources` has the named data sets, `readers` and `labelled` the files of one's own.
+first; `sources` has the named data sets, `readers` and `labelled_responses` the files of one's own.
 """
 
 from rulekit.inputs import sources
-from rulekit.inputs.labelled import n_prompts, read_labelled
+from rulekit.inputs.labelled_responses import n_prompts, read_labelled
 from rulekit.inputs.pairs import (
     COLUMNS,
     check_pairs,

@@ -1,6 +1,6 @@
 """Files of preference pairs in any common layout come in, checked canonical rows go out.
 
-Notebooks and the command line call `load_pairs`; `rulekit.inputs.labelled` reads its rows through
+Notebooks and the command line call `load_pairs`; `rulekit.inputs.labelled_responses` reads its rows through
 `records` too.
 """
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import yaml
 
 from rulekit.files import sha256, write_atomically
-from rulekit.inputs.display import SHOWN, html_table
+from rulekit.tables import SHOWN, html_table
 
 # A pointwise judge cannot say whether one response is the best of those it never saw.
 _SUPERLATIVE = re.compile(

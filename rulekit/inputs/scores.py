@@ -15,9 +15,9 @@ import numpy as np
 import polars as pl
 
 from rulekit.files import write_atomically
-from rulekit.inputs.display import SHOWN, evenly_spaced, html_table
 from rulekit.inputs.rules import numbered_ids
 from rulekit.kernels import RESOLUTION
+from rulekit.tables import SHOWN, evenly_spaced, html_table
 
 # float32 scores cannot tell a |δ| this small from zero: it is no vote.
 NO_VOTE = RESOLUTION / 2
@@ -253,7 +253,7 @@ class Scores:
         return write_atomically(path, lambda p: _write_blocks(p, blocks))
 
 
-def votes(discrepancy, scale: float = 1.0) -> np.ndarray:
+def votes(discrepancy, scale: float | np.ndarray = 1.0) -> np.ndarray:
     """Which response each discrepancy speaks for: its sign, or 0 where it is none.
 
     Parameters
@@ -261,8 +261,8 @@ def votes(discrepancy, scale: float = 1.0) -> np.ndarray:
     discrepancy
         Discrepancies, or sums of them, of any shape.
     scale
-        How many discrepancies were added up, times their weight: |δ| up to `scale` · 5e-7 counts as
-        zero.
+        How many discrepancies were added up, times their weight, one number or one each: |δ| up
+        to `scale` · 5e-7 counts as zero.
 
     Returns
     -------

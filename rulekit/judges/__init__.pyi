@@ -1,6 +1,8 @@
+from .contract import NOT_SENT as NOT_SENT
 from .contract import Judge as Judge
 from .contract import Rater as Rater
 from .contract import Rating as Rating
+from .contract import RunStopped as RunStopped
 from .contract import score_pairs as score_pairs
 from .encoder import EncoderJudge as EncoderJudge
 from .local.judge import LocalJudge as LocalJudge

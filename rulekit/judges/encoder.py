@@ -71,7 +71,8 @@ class EncoderJudge:
         Raises
         ------
         ValueError
-            If the judge was trained over another encoder than the one in use.
+            If `save` did not write the file, or the judge was trained over another encoder than
+            the one in use.
         """
         from safetensors import safe_open
 
@@ -79,7 +80,11 @@ class EncoderJudge:
 
         path = resource(WEIGHTS) if path is None else Path(path)
         with safe_open(path, "pt") as file:
-            told = dict(file.metadata())
+            told = dict(file.metadata() or {})
+            if not {"network", "relevant", "satisfied", "encoder"} <= told.keys():
+                raise ValueError(
+                    f"{path}: no encoder judge; allowed: a file that EncoderJudge.save wrote"
+                )
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         if told["encoder"] != (digest := Encoder.load().digest):
             raise ValueError(
@@ -130,8 +135,8 @@ class EncoderJudge:
 
         That a rule is relevant, and that it is satisfied if it is.
         """
-        from rulekit.judges.networks import logits
+        from rulekit.judges.networks import network_logits
 
         texts = [prompt_text(p) for p in prompts]
-        no, irrelevant, yes = logits(self.model, texts, responses, rules.texts).unbind(-1)
+        no, irrelevant, yes = network_logits(self.model, texts, responses, rules.texts).unbind(-1)
         return no.logaddexp(yes) - irrelevant, yes - no

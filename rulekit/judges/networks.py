@@ -161,7 +161,7 @@ def name_of(model: nn.Module) -> str:
     return next(name for name, kind in NETWORKS.items() if type(model) is kind)
 
 
-def logits(
+def network_logits(
     model: nn.Module, prompts: Sequence[str], responses: Sequence[str], rules: Sequence[str]
 ) -> torch.Tensor:
     """Logits of every response under every rule, (n_responses, n_rules, 3)."""

@@ -105,7 +105,7 @@ class Template:
         return [{"role": "user", "content": text}]
 
 
-def get(template: str | Template) -> Template:
+def template_named(template: str | Template) -> Template:
     """The registered template of this name; a `Template` passes through.
 
     Raises

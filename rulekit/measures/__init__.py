@@ -4,7 +4,14 @@ Margins, classes or probabilities and the truth come in; figures go out. Open `p
 `intervals` has the one bootstrap, `classification` and `probabilities` the rest.
 """
 
-from rulekit.measures.classification import adapter_metrics, auc, cohen_kappa, judge_metrics
+from rulekit.measures.classification import (
+    adapter_metrics,
+    auc,
+    auc_resampled,
+    cohen_kappa,
+    judge_metrics,
+    kappa_resampled,
+)
 from rulekit.measures.intervals import bootstrap, mean_interval, newcombe, wilson
 from rulekit.measures.preferences import (
     Accuracy,
@@ -14,19 +21,27 @@ from rulekit.measures.preferences import (
     paired_difference,
     pairwise_accuracy,
 )
-from rulekit.measures.probabilities import calibration, calibration_error, confidence
+from rulekit.measures.probabilities import (
+    calibration,
+    calibration_error,
+    calibration_error_resampled,
+    confidence,
+)
 
 __all__ = [
     "Accuracy",
     "Difference",
     "adapter_metrics",
     "auc",
+    "auc_resampled",
     "bootstrap",
     "calibration",
     "calibration_error",
+    "calibration_error_resampled",
     "cohen_kappa",
     "confidence",
     "judge_metrics",
+    "kappa_resampled",
     "mean_accuracy",
     "mean_difference",
     "mean_interval",

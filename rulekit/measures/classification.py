@@ -36,8 +36,12 @@ def auc(score, positive) -> tuple[float, float, float]:
     from sklearn.metrics import roc_auc_score
 
     score, positive = np.asarray(score, dtype=np.float64), np.asarray(positive, dtype=bool)
+    if score.shape != positive.shape or score.ndim != 1:
+        raise ValueError(
+            f"score has shape {score.shape}, positive {positive.shape}; allowed: (n,) both"
+        )
     m, n = int(positive.sum()), int((~positive).sum())
-    if score.shape != positive.shape or not m or not n:
+    if not m or not n:
         raise ValueError(f"{m} positives and {n} negatives; allowed: at least one of each")
     value = float(roc_auc_score(positive, score))
     q1, q2 = value / (2 - value), 2 * value**2 / (1 + value)
@@ -96,10 +100,11 @@ def cohen_kappa(first, second) -> float:
     ----------
     J. Cohen, "A coefficient of agreement for nominal scales" (1960).
     """
-    first, second = np.asarray(first).ravel(), np.asarray(second).ravel()
-    if first.shape != second.shape or not len(first):
+    first, second = np.asarray(first), np.asarray(second)
+    if first.shape != second.shape or not first.size:
         raise ValueError(f"{first.size} and {second.size} categories; allowed: as many, not none")
-    return float(kappa_resampled(first, second)(np.ones((1, len(first))))[0])
+    kappa = kappa_resampled(first.ravel(), second.ravel())
+    return float(kappa(np.ones((1, first.size)))[0])
 
 
 def kappa_resampled(first, second) -> Callable[[np.ndarray], np.ndarray]:
@@ -153,7 +158,7 @@ def adapter_metrics(
     Raises
     ------
     ValueError
-        For shapes that differ.
+        For shapes that differ, or a k out of range.
     """
     scores, target = np.asarray(probabilities, dtype=np.float64), np.asarray(target, dtype=bool)
     if scores.shape != target.shape or scores.ndim != 2:
@@ -161,6 +166,8 @@ def adapter_metrics(
             f"probabilities have shape {scores.shape}, target {target.shape}; allowed: "
             "(n_pairs, n_rules) both"
         )
+    if not 1 <= k <= target.shape[1]:
+        raise ValueError(f"k is {k}; allowed: 1 to {target.shape[1]}, the number of rules")
     named = np.zeros_like(target)
     np.put_along_axis(named, np.argsort(-scores, axis=1, kind="stable")[:, :k], True, axis=1)
     both = named & target

@@ -46,9 +46,10 @@ def bootstrap(
     ----------
     B. Efron, R. Tibshirani, "An Introduction to the Bootstrap" (1993), chapter 13.
     """
-    _, group = np.unique(np.asarray(groups), return_inverse=True)
-    if not len(group):
-        raise ValueError("groups: none; allowed: one a row, one row or more")
+    groups = np.asarray(groups)
+    if groups.ndim != 1 or not len(groups):
+        raise ValueError(f"groups: none, or of shape {groups.shape}; allowed: one a row, (n,)")
+    _, group = np.unique(groups, return_inverse=True)
     if resamples < 1 or not 0 < level < 1:
         raise ValueError(
             f"resamples is {resamples}, level {level}; allowed: 1 or more, and between 0 and 1"
@@ -138,6 +139,11 @@ def newcombe(value: float, m: int, n: int, level: float = 0.95) -> tuple[float, 
     level
         Between 0 and 1.
 
+    Raises
+    ------
+    ValueError
+        For an AUC out of range, or no case of a kind.
+
     References
     ----------
     R. G. Newcombe, Statistics in Medicine 25 (2006), 559-573, method 5.
@@ -145,6 +151,8 @@ def newcombe(value: float, m: int, n: int, level: float = 0.95) -> tuple[float, 
     from scipy.optimize import brentq
     from scipy.stats import norm
 
+    if not 0 <= value <= 1 or m < 1 or n < 1:
+        raise ValueError(f"{value} of {m} and {n} cases; allowed: 0 to 1 of 1 or more each")
     z, size = norm.ppf((1 + level) / 2), (m + n) / 2 - 1
 
     def distance(theta: float, sign: int) -> float:

@@ -62,8 +62,7 @@ def pairwise_accuracy(
     ValueError
         If lengths differ, a margin is NaN, or no pair has a preference.
     """
-    margin = np.asarray(margin, dtype=np.float64)
-    known = np.array([np.nan if p is None else p for p in preference], dtype=np.float64)
+    margin, known = np.asarray(margin, dtype=np.float64), _known(preference)
     if margin.shape != known.shape or margin.ndim != 1:
         raise ValueError(
             f"margin has shape {margin.shape}, preference {known.shape}; allowed: (n,)"
@@ -152,18 +151,26 @@ def paired_difference(
     seed, resamples
         Of bootstrap and permutation.
 
+    Raises
+    ------
+    ValueError
+        If lengths differ, a margin is NaN, or no pair has a preference.
+
     Notes
     -----
     Under the hypothesis of no difference, the sign of a prompt's sum of differences is a coin
     flip: the p-value is the share of flips at least as extreme, itself counted among them.
     """
-    known = np.array([np.nan if p is None else p for p in preference], dtype=np.float64)
+    known = _known(preference)
     first, second = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     if not first.shape == second.shape == known.shape:
         raise ValueError(
             f"margins have shapes {first.shape} and {second.shape}, preference {known.shape}; "
             "allowed: (n,) all"
         )
+    for name, margin in (("first", first), ("second", second)):
+        if np.isnan(margin).any():
+            raise ValueError(f"{name}, row {np.isnan(margin).argmax()} is NaN; allowed: numbers")
     strict = np.isfinite(known) & (known != 0)
     if not strict.any():
         raise ValueError("no pair has a known strict preference")
@@ -175,11 +182,23 @@ def paired_difference(
 def mean_difference(
     gain, groups: Sequence | None = None, *, seed: int = 0, resamples: int = 10_000
 ) -> Difference:
-    """`Difference` of gains in [-1, 1], (n,): one accuracy less another on each pair.
+    """`Difference` of gains: one accuracy less another on each pair.
 
-    `groups`, `seed`, `resamples` and the test are those of `paired_difference`.
+    Parameters
+    ----------
+    gain
+        In [-1, 1], (n,).
+    groups, seed, resamples
+        As for `paired_difference`, and so is the test.
+
+    Raises
+    ------
+    ValueError
+        For no gains, or one that is NaN.
     """
     gain = np.asarray(gain, dtype=np.float64)
+    if gain.ndim != 1 or not len(gain) or np.isnan(gain).any():
+        raise ValueError(f"gain has shape {gain.shape}; allowed: (n,), not empty, without NaN")
     group = np.arange(len(gain)) if groups is None else np.asarray(groups)
     low, high = mean_interval(gain, group, seed, resamples)
     total = np.bincount(np.unique(group, return_inverse=True)[1], weights=gain)
@@ -187,3 +206,8 @@ def mean_difference(
     extreme = np.abs(flips @ total) >= abs(total.sum()) - 1e-9
     p_value = (extreme.sum() + 1) / (resamples + 1)
     return Difference(float(gain.mean()), low, high, float(p_value), len(gain), len(total))
+
+
+def _known(preference) -> np.ndarray:
+    """Preferences as float64, (n,), NaN where none is known."""
+    return np.array([np.nan if p is None else p for p in preference], dtype=np.float64)

@@ -55,7 +55,7 @@ def calibration_error(probability, outcome, bins: int = 10) -> float:
         As for `calibration`.
     """
     p, y = _checked(probability, outcome)
-    return float(resampled_calibration_error(p, y, bins, np.ones((1, len(p))))[0])
+    return float(calibration_error_resampled(p, y, bins, np.ones((1, len(p))))[0])
 
 
 def confidence(probability, preference) -> tuple[np.ndarray, np.ndarray]:
@@ -95,10 +95,18 @@ def calibration_bins(probability: np.ndarray, bins: int) -> np.ndarray:
     return np.minimum((bins * share).astype(int), bins - 1)[value]
 
 
-def resampled_calibration_error(
+def calibration_error_resampled(
     probability: np.ndarray, outcome: np.ndarray, bins: int, weights: np.ndarray
 ) -> np.ndarray:
-    """`calibration_error` of weighted rows, weights (draws, n), in the bins of all rows, (draws,)."""
+    """`calibration_error` of weighted rows, in the bins of all rows, (draws,).
+
+    Parameters
+    ----------
+    probability, outcome, bins
+        As for `calibration`, checked.
+    weights
+        How often each row was drawn, (draws, n); a draw without a row has NaN.
+    """
     which = calibration_bins(probability, bins)
     inside = which[:, None] == np.arange(bins)  # (n, bins)
     gaps = weights @ (inside * (outcome - probability)[:, None])

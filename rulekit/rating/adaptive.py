@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 
 from rulekit.inputs.rules import RuleSet
-from rulekit.inputs.scores import Scores
+from rulekit.inputs.scores import Scores, votes
 from rulekit.judges.contract import Rater
 from rulekit.labels import Labels, label
 from rulekit.rating.job import pair_job
@@ -106,14 +106,14 @@ def annotate_adaptive(
         As for `annotate`; `result` holds the selection and the scores of the complete pairs.
     """
     selection = _order(adapter, pairs, rules, min(5, len(rules)) if k is None else k)
-    work = pair_job(pairs, rules, judge, store, **settings)
-    with work:
+    job = pair_job(pairs, rules, judge, store, **settings)
+    with job:
         every = np.arange(len(pairs))
-        work.rate(work.named(every, selection.indices))
-        complete, scores = work.scores(every, selection.indices)
+        job.rate(job.named(every, selection.indices))
+        complete, scores = job.scores(every, selection.indices)
         named = Selection(selection.indices[complete], selection.method, selection.n_rules)
         result = None if scores is None else AdaptiveRatings(named, scores)
-        work.finish(complete, result)
+        job.finish(complete, result)
     return result
 
 
@@ -164,13 +164,13 @@ def annotate_anytime(
     order = _order(adapter, pairs, rules, most).indices
     n = len(pairs)
     out = AnytimeLabels(np.zeros(n), np.zeros(n, np.int8), np.full(n, 0.5), np.zeros(n, np.int32))
-    work = pair_job(pairs, rules, judge, store, **settings)
+    job = pair_job(pairs, rules, judge, store, **settings)
     open_pairs, complete = np.arange(n), np.ones(n, bool)
-    with work:
+    with job:
         for seen in range(0, most, step):
             upto = min(seen + step, most)
-            work.rate(work.named(open_pairs, order[open_pairs, seen:upto]))
-            there, scores = work.scores(open_pairs, order[open_pairs, :upto])
+            job.rate(job.named(open_pairs, order[open_pairs, seen:upto]))
+            there, scores = job.scores(open_pairs, order[open_pairs, :upto])
             complete[open_pairs[~there]] = False
             open_pairs = open_pairs[there]
             if scores is None:
@@ -183,7 +183,7 @@ def annotate_anytime(
             open_pairs = open_pairs[labels.confidence < threshold]
             if not len(open_pairs):
                 break
-        work.finish(complete, out.rows(complete))
+        job.finish(complete, out.rows(complete))
     return out
 
 
@@ -239,7 +239,7 @@ def cost_curve(
         stops += [("first k", k, np.full(len(margin), k - 1)) for k in every]
         for stop, setting, last in stops:
             reached = margin[np.arange(len(margin)), last]
-            reached[np.abs(reached) < 1e-6 * (last + 1)] = 0.0  # float32 scores: a tie
+            reached = reached * np.abs(votes(reached, last + 1))  # a tie is none
             accuracy = pairwise_accuracy(reached, preference, groups, seed=seed)
             used = float(last.mean() + 1)
             read = _tokens(last + 1, step, tokens)

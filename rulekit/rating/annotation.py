@@ -74,11 +74,11 @@ def annotate(
     into this store have spent, so that a budget holds for all of them together.
     """
     settings = {"batch": batch, "price": price, "ledger": ledger, "progress": progress}
-    work = pair_job(pairs, rules, judge, store, **settings)
-    with work:
-        work.rate()
-        complete, scores = work.scores()
-        work.finish(complete, scores)
+    job = pair_job(pairs, rules, judge, store, **settings)
+    with job:
+        job.rate()
+        complete, scores = job.scores()
+        job.finish(complete, scores)
     return scores
 
 
@@ -110,15 +110,15 @@ def annotate_to_folder(
         After both files are written.
     """
     folder = Path(folder)
-    work = pair_job(pairs, rules, judge, store, **settings)
-    with work:
-        work.rate()
+    job = pair_job(pairs, rules, judge, store, **settings)
+    with job:
+        job.rate()
         complete = np.zeros(len(pairs), bool)
-        blocks = work.score_blocks(complete)
+        blocks = job.score_blocks(complete)
         if (first := next(blocks, None)) is not None:
             Scores.write_batches(folder / "scores.parquet", itertools.chain([first], blocks))
-        write_missing(folder / "missing.parquet", work.missing())
-        work.finish(complete, None, listed=True)
+        write_missing(folder / "missing.parquet", job.missing())
+        job.finish(complete, None, listed=True)
     return folder / "scores.parquet"
 
 

@@ -26,7 +26,7 @@ class Ledger:
     Attributes
     ----------
     plain
-        Both responses of every pair under every rule: the work without this module.
+        Both responses of every pair under every rule: what there is to rate where nothing is saved.
     repeated
         Saved because a response occurs in several pairs.
     not_named

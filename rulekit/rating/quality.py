@@ -14,9 +14,16 @@ import polars as pl
 from rulekit.inputs.pairs import conversation
 from rulekit.inputs.sources import Labelled
 from rulekit.judges.contract import Rater
-from rulekit.measures import auc, bootstrap, cohen_kappa, newcombe, wilson
-from rulekit.measures.classification import auc_resampled, kappa_resampled
-from rulekit.measures.probabilities import resampled_calibration_error
+from rulekit.measures import (
+    auc,
+    auc_resampled,
+    bootstrap,
+    calibration_error_resampled,
+    cohen_kappa,
+    kappa_resampled,
+    newcombe,
+    wilson,
+)
 from rulekit.rating.job import Job
 from rulekit.rating.ledger import Ledger
 from rulekit.rating.store import Store
@@ -41,9 +48,9 @@ def rate_labelled(
     ledger: Ledger | None = None,
     **settings,
 ) -> np.ndarray:
-    """Ratings of labelled responses through a store: P(no), P(irrelevant), P(yes), float32 (n_responses, n_rules, 3).
+    """Ratings of labelled responses through a store, float32 (n_responses, n_rules, 3).
 
-    NaN where there is no label: such cells are not asked for.
+    P(no), P(irrelevant), P(yes); NaN where there is no label: such cells are not asked for.
 
     Parameters
     ----------
@@ -59,17 +66,17 @@ def rate_labelled(
         ratings.
     """
     columns = {"response": data.responses}
-    work = Job(data.prompts, columns, data.rules, judge, store, ledger=ledger, **settings)
+    job = Job(data.prompts, columns, data.rules, judge, store, ledger=ledger, **settings)
     known = ~np.isnan(data.scores)
-    of_key = np.zeros((len(work.keys), len(data.rules)), bool)
-    np.logical_or.at(of_key, work.index[:, 0], known)
-    with work:
-        work.rate(of_key.__getitem__)
-        p = work.probabilities()
+    of_key = np.zeros((len(job.keys), len(data.rules)), bool)
+    np.logical_or.at(of_key, job.index[:, 0], known)
+    with job:
+        job.rate(of_key.__getitem__)
+        p = job.probabilities()
         complete = ~(np.isnan(p[..., 0]) & known).any(axis=1)
         result = _rows(data, complete), p[complete]
         result = result if complete.any() else None
-        work.finish(complete, result, what="responses")
+        job.finish(complete, result, what="responses")
     p[~known] = np.nan
     return p
 
@@ -114,7 +121,8 @@ def judge_quality(
     abstention Wilson's, which keep their width at 0 and 1 and with few cases, but take responses
     as independent. Calibration errors have the reflected bootstrap interval: resampling adds as
     much to them as sampling did. Where a rule comes up in fewer than 10 prompts, a bootstrap would
-    be too narrow: there κ and calibration have no interval (null). Bins are of equal count, at least 20 cases each and at most 10.
+    be too narrow: there κ and calibration have no interval (null). Bins are of equal count, at
+    least 20 cases each and at most 10.
 
     References
     ----------
@@ -232,7 +240,7 @@ def _calibration(cells: _Cells, which, probability, outcome) -> dict:
     rng, once = np.random.default_rng(cells.seed), np.ones((1, n))
 
     def error(outcome: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        return resampled_calibration_error(probability, outcome, bins, weights)
+        return calibration_error_resampled(probability, outcome, bins, weights)
 
     value = float(error(outcome, once)[0])
     perfect = np.mean([error(rng.random(n) < probability, once)[0] for _ in range(50)])

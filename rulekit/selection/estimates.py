@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import expit
 
-from rulekit.inputs.display import SHOWN, html_table
 from rulekit.inputs.scores import Scores, votes
+from rulekit.tables import SHOWN, html_table
 
 _POWERS = (1.0, 0.5)  # of |δ| that labelled pairs choose between
 _SCALES = (-1.0, 0.0, 0.25, 0.5, 1.0, 2.0, 4.0)  # of the label-free weights in the prior

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rulekit.inputs.display import SHOWN, evenly_spaced, html_table
 from rulekit.inputs.scores import Scores, votes
 from rulekit.kernels import selection as kernel
 from rulekit.selection import criteria
 from rulekit.selection.estimates import Estimates, known_preference
+from rulekit.tables import SHOWN, evenly_spaced, html_table
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,6 @@
 """The comparisons that the notebooks show, a frame of figures each.
 
-Pairs, scores and judges come in; tables with intervals go out. Open `labelling` first; `trained` is
+Pairs, scores and judges come in; tables with intervals go out. Open `selection_accuracy` first; `trained` is
 about models, `comparison` about selectors, `judges` about judges.
 """
 
@@ -21,7 +21,8 @@ from rulekit.studies.judges import (
     ranking_agreement,
     reader_agreement,
 )
-from rulekit.studies.labelling import (
+from rulekit.studies.rules import near_duplicates
+from rulekit.studies.selection_accuracy import (
     accuracy_row,
     explain_pair,
     length_margin,
@@ -29,7 +30,6 @@ from rulekit.studies.labelling import (
     selection_grid,
     selection_table,
 )
-from rulekit.studies.rules import near_duplicates
 from rulekit.studies.trained import adapter_report, reward_table
 
 __all__ = [

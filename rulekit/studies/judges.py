@@ -20,15 +20,16 @@ from rulekit.inputs.sources import Labelled, second_rankings, second_reading
 from rulekit.labels import label
 from rulekit.measures import (
     auc,
+    auc_resampled,
     bootstrap,
     calibration_error,
     cohen_kappa,
     judge_metrics,
+    kappa_resampled,
     mean_interval,
     paired_difference,
     pairwise_accuracy,
 )
-from rulekit.measures.classification import auc_resampled, kappa_resampled
 from rulekit.selection.registry import select
 
 _RESAMPLES = 200

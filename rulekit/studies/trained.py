@@ -13,7 +13,7 @@ from rulekit.inputs.scores import Scores
 from rulekit.labels import label
 from rulekit.measures import adapter_metrics, pairwise_accuracy
 from rulekit.selection.registry import select
-from rulekit.studies.labelling import accuracy_row, length_margin
+from rulekit.studies.selection_accuracy import accuracy_row, length_margin
 
 
 def adapter_report(

@@ -1,7 +1,7 @@
 """What votes tell about the preference, exactly, and where choosing by discrepancy ends.
 
 Accuracies, or means and covariances, come in; information, label accuracy and planted truth go out.
-Open `votes` first; `labels`, `gaussian`, `simulation` and `counterexamples` build on it.
+Open `votes` first; `vote_labels`, `gaussian`, `simulation` and `counterexamples` build on it.
 """
 
 from rulekit.theory.counterexamples import (
@@ -22,8 +22,13 @@ from rulekit.theory.gaussian import (
     gaussian_log_odds,
     log_odds_selection,
 )
-from rulekit.theory.labels import LabelQuality, label_accuracy, label_information, label_quality
 from rulekit.theory.simulation import REGIMES, Simulation, regime_table, simulate
+from rulekit.theory.vote_labels import (
+    LabelQuality,
+    label_accuracy,
+    label_information,
+    label_quality,
+)
 from rulekit.theory.votes import Bounded, best_subset, vote_information
 
 __all__ = [

@@ -1,7 +1,7 @@
 """What independent votes tell about the preference: exact, with stated error bounds.
 
 Accuracies of rules come in; the information of their votes, and the best of every subset, go out.
-`rulekit.theory.labels` continues with the labels made from votes; `rulekit.theory` offers both.
+`rulekit.theory.vote_labels` continues with the labels made from votes; `rulekit.theory` offers both.
 """
 
 from __future__ import annotations

@@ -7,11 +7,11 @@ from .encoder_judge import embedded_encoder_judge as embedded_encoder_judge
 from .encoder_judge import train_encoder_judge as train_encoder_judge
 from .engine import TrainedModel as TrainedModel
 from .engine import train as train
-from .launcher import curves as curves
 from .launcher import follow as follow
 from .launcher import launch as launch
 from .launcher import read_metrics as read_metrics
 from .launcher import start as start
+from .launcher import training_curves as training_curves
 from .memory_plan import plan as plan
 from .reward_model import RewardModel as RewardModel
 from .reward_model import RewardModelConfig as RewardModelConfig

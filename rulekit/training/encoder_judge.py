@@ -50,7 +50,7 @@ def train_encoder_judge(
     """
     prompts = [prompt_text(p) for p in train.prompts]
     texts = (prompts, train.responses, train.rules.texts)
-    judge = EncoderJudge(fit(network, *texts, train.scores, seed))
+    judge = EncoderJudge(fit_network(network, *texts, train.scores, seed))
     return judge if validation is None else calibrated(judge, validation)
 
 
@@ -74,7 +74,9 @@ def distil_encoder_judge(
     """
     prompts = [prompt_text(p) for p in pairs["prompt"].to_list()]
     sides = (pairs[c].to_list() for c in ("response_a", "response_b"))
-    return EncoderJudge(distil(network, prompts, *sides, rules.texts, scores.discrepancy, seed))
+    return EncoderJudge(
+        distil_network(network, prompts, *sides, rules.texts, scores.discrepancy, seed)
+    )
 
 
 def embedded_encoder_judge() -> EncoderJudge:
@@ -106,18 +108,17 @@ def calibrated(judge: EncoderJudge, data: Labelled) -> EncoderJudge:
     """
     from sklearn.linear_model import LogisticRegression
 
-    relevant = data.scores != 0
+    known = ~np.isnan(data.scores)
+    relevant = known & (data.scores != 0)
     asked = (x.numpy() for x in judge.questions(data.prompts, data.responses, data.rules))
     fitted = []
-    for x, truth, which in zip(
-        asked, (relevant, data.scores > 0), (slice(None), relevant), strict=True
-    ):
+    for x, truth, which in zip(asked, (relevant, data.scores > 0), (known, relevant), strict=True):
         fit = LogisticRegression(C=np.inf).fit(x[which].reshape(-1, 1), truth[which].ravel())
         fitted.append((float(fit.coef_[0, 0]), float(fit.intercept_[0])))
     return replace(judge, relevant=fitted[0], satisfied=fitted[1])
 
 
-def fit(
+def fit_network(
     network: str,
     prompts: Sequence[str],
     responses: Sequence[str],
@@ -157,7 +158,7 @@ def fit(
     return _train(network, (prompts, responses, rules), len(target), loss, seed, epochs)
 
 
-def distil(
+def distil_network(
     network: str,
     prompts: Sequence[str],
     responses_a: Sequence[str],
@@ -175,7 +176,7 @@ def distil(
     Parameters
     ----------
     network, prompts, rules, seed, epochs
-        As for `fit`.
+        As for `fit_network`.
     responses_a, responses_b
         Texts, (n_pairs,) each.
     discrepancy
@@ -209,7 +210,7 @@ def _train(network: str, texts, n: int, loss: Callable, seed: int, epochs: int |
             {"params": p, "lr": r} for p, r in zip(parts, (model.rate, 5e-5), strict=True) if p
         ]
         optimizer = torch.optim.AdamW(groups, weight_decay=1e-2)
-        epochs = epochs or model.epochs
+        epochs = model.epochs if epochs is None else epochs
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer,
             [g["lr"] for g in groups],

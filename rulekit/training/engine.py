@@ -78,7 +78,7 @@ class TrainedModel:
 
     def rewards(self, pairs: pl.DataFrame) -> np.ndarray:
         """Rewards of both responses of each pair, float32 (n_pairs, 2)."""
-        return logits(self.model_folder, pairs, self.config)
+        return model_logits(self.model_folder, pairs, self.config)
 
     def margin(self, pairs: pl.DataFrame) -> np.ndarray:
         """reward(A) - reward(B) of each pair, float32 (n_pairs,)."""
@@ -87,7 +87,9 @@ class TrainedModel:
 
     def probabilities(self, pairs: pl.DataFrame) -> np.ndarray:
         """P(rule is among the selected) of an adapter, (n_pairs, n_rules)."""
-        return 1 / (1 + np.exp(-logits(self.model_folder, pairs, self.config).astype(np.float64)))
+        return 1 / (
+            1 + np.exp(-model_logits(self.model_folder, pairs, self.config).astype(np.float64))
+        )
 
 
 def train(
@@ -221,7 +223,7 @@ def train(
     return TrainedModel(output, config, metrics)
 
 
-def logits(
+def model_logits(
     folder: str | Path, pairs: pl.DataFrame, config: TrainingConfig | None = None
 ) -> np.ndarray:
     """Logits of a plain model folder on pairs by packed passes, float32 (n_pairs, n).

@@ -42,7 +42,7 @@ def read_metrics(folder: str | Path) -> pl.DataFrame:
     return pl.DataFrame(rows, infer_schema_length=None)
 
 
-def curves(metrics: pl.DataFrame):
+def training_curves(metrics: pl.DataFrame):
     """Charts of loss, accuracy, margin, learning rate and tokens a second over the steps.
 
     Parameters
@@ -165,7 +165,7 @@ def follow(process: subprocess.Popen, folder: str | Path, every: float = 5.0) ->
         ended = process.poll() is not None
         metrics = read_metrics(folder)
         if handle is not None and len(metrics) > drawn:
-            handle.update(curves(metrics))
+            handle.update(training_curves(metrics))
             drawn = len(metrics)
         if ended:
             return process.returncode

@@ -18,8 +18,7 @@ from rulekit.encoder import Encoder
 from rulekit.files import watched, write_atomically
 from rulekit.inputs.pairs import folds, prompt_groups
 from rulekit.inputs.rules import RuleSet
-from rulekit.measures import auc, bootstrap, mean_interval
-from rulekit.measures.classification import auc_resampled
+from rulekit.measures import auc, auc_resampled, bootstrap, mean_interval
 from rulekit.selection.registry import Selection
 from rulekit.training.rule_adapter import features, top_rules
 

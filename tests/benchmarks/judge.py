@@ -45,7 +45,7 @@ def main() -> None:
         parts = [s for text in responses for s in networks.sentences(text)]
         floor = seconds(lambda: Encoder.load().embed([*prompts, *responses, *parts, *rules.texts]))
     some = prompts[:SAMPLE], responses[:SAMPLE], rules.texts
-    each = seconds(lambda: networks.logits(cross, *some)) * n / SAMPLE
+    each = seconds(lambda: networks.network_logits(cross, *some)) * n / SAMPLE
     print(f"{n:,} responses x {len(rules)} rules, {torch.get_num_threads()} threads")
     print(f"{'each text once':34s} {once:9.1f} s   1.0 x   {n * len(rules) / once:,.0f} ratings/s")
     print(f"{'again, vectors cached':34s} {again:9.1f} s {again / once:6.2f} x")

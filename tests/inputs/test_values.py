@@ -8,7 +8,7 @@ import pytest
 
 import rulekit as rk
 from rulekit.inputs import NO_VOTE, dialogue, numbered_ids, prompt_text, votes
-from rulekit.inputs.display import SHOWN, evenly_spaced, html_table
+from rulekit.tables import SHOWN, evenly_spaced, html_table
 
 NASTY = "<script>alert('é & \"x\"')</script>"
 DIALOGUE = [
@@ -228,5 +228,5 @@ def test_a_dialogue_names_its_speakers_the_same_way_everywhere():
     assert prompt_text([DIALOGUE[0]]) == "System: Be kind."
     template = jinja2.Environment().from_string(PLAIN_TEMPLATE)
     assert template.render(messages=DIALOGUE) == text
-    asked = prompts.get(prompts.DEFAULT).messages(DIALOGUE, "A response.", "A rule.")
+    asked = prompts.template_named(prompts.DEFAULT).messages(DIALOGUE, "A response.", "A rule.")
     assert f"<conversation>\n{text}\n</conversation>" in asked[0]["content"]

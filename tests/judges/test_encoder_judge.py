@@ -65,16 +65,38 @@ def test_a_judge_trained_over_another_encoder_is_refused(tmp_path):
     assert f"sha256 000000000000…, in use is {digest}…; allowed: the same" in str(error.value)
 
 
+def test_a_file_that_holds_no_judge_is_refused(tmp_path):
+    save_file({"weight": np.ones(3, np.float32)}, tmp_path / "other.safetensors")
+    with pytest.raises(ValueError, match=r"other.safetensors: no encoder judge; allowed"):
+        EncoderJudge.load(tmp_path / "other.safetensors")
+
+
+def test_cells_without_a_label_change_no_calibration():
+    judge, data = EncoderJudge.load(), rk.sources.load_labelled("embedded", "validation")
+    some = replace(
+        data, prompts=data.prompts[:12], responses=data.responses[:12], scores=data.scores[:12]
+    )
+    gaps = some.scores.copy()
+    gaps[6:] = np.nan
+    half = replace(
+        data, prompts=data.prompts[:6], responses=data.responses[:6], scores=data.scores[:6]
+    )
+    found = encoder_judge.calibrated(judge, replace(some, scores=gaps))
+    expected = encoder_judge.calibrated(judge, half)
+    assert found.relevant == pytest.approx(expected.relevant, rel=1e-3)
+    assert found.satisfied == pytest.approx(expected.satisfied, rel=1e-3)
+
+
 @pytest.mark.parametrize("network", ["cross", "joint"])
 def test_a_rating_in_a_pass_of_its_own_does_not_depend_on_what_else_is_rated(network):
     torch.manual_seed(0)
     model = networks.NETWORKS[network]().eval()
     prompts, responses = ["A train?", "A cat?"], ["Thank you for asking.", "No. " * 30]
     rules = ["It is kind.", "It is long and says the same thing again."]
-    together = networks.logits(model, prompts, responses, rules)
+    together = networks.network_logits(model, prompts, responses, rules)
     for i in range(2):
         for j in range(2):
-            alone = networks.logits(
+            alone = networks.network_logits(
                 model, prompts[i : i + 1], responses[i : i + 1], rules[j : j + 1]
             )
             torch.testing.assert_close(together[i, j], alone[0, 0], atol=1e-5, rtol=1e-4)
@@ -141,10 +163,10 @@ def test_every_design_learns_a_planted_rule_and_repeats_with_its_seed(network, e
     seen = [i for i in range(24) if i % 12 < 9]
     texts = [topics[i % 12] for i in range(24)], responses
     train = [[t[i] for i in seen] for t in texts]
-    model = encoder_judge.fit(network, *train, rules, scores[seen], epochs=epochs)
-    again = encoder_judge.fit(network, *train, rules, scores[seen], epochs=epochs)
-    p = networks.logits(model, *texts, rules).softmax(-1).numpy()
-    assert np.array_equal(p, networks.logits(again, *texts, rules).softmax(-1).numpy())
+    model = encoder_judge.fit_network(network, *train, rules, scores[seen], epochs=epochs)
+    again = encoder_judge.fit_network(network, *train, rules, scores[seen], epochs=epochs)
+    p = networks.network_logits(model, *texts, rules).softmax(-1).numpy()
+    assert np.array_equal(p, networks.network_logits(again, *texts, rules).softmax(-1).numpy())
     unseen = [i for i in range(24) if i % 12 >= 9]
     assert (np.sign(p[unseen, :, 2] - p[unseen, :, 0]) == scores[unseen]).mean() > 0.9
 

@@ -71,7 +71,9 @@ def test_the_prompt_is_the_chat_template_read_as_one_text(judge, rules, sequence
 
 def test_probabilities_are_sums_over_spellings_and_the_mass_is_reported(judge, rules):
     found = judge.rate(PROMPTS[:1], RESPONSES[:1], rules)
-    asked = prompts.get(prompts.DEFAULT).messages(PROMPTS[0], RESPONSES[0], rules.texts[2])
+    asked = prompts.template_named(prompts.DEFAULT).messages(
+        PROMPTS[0], RESPONSES[0], rules.texts[2]
+    )
     ids = judge.tokenizer.apply_chat_template(asked, add_generation_prompt=True)["input_ids"]
     p = judge.model(torch.tensor([ids])).logits[0, -1].softmax(-1).detach()
     sums = np.array([p[judge.spellings[a]].sum() for a in prompts.ANSWERS])

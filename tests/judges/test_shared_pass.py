@@ -34,7 +34,7 @@ def test_shared_pass_gives_the_logits_of_separate_passes(name, attention):
 def test_passes_keep_to_the_budget_and_run_each_prefix_once():
     trees = random_trees(6)
     for budget in (60, 150, 500, 100_000):
-        passes = shared_pass.plan(trees, budget)
+        passes = shared_pass.plan_passes(trees, budget)
         seen = [(b.tree, s) for p in passes for b in p for s in range(b.start, b.stop)]
         assert seen == [(t, s) for t, tree in enumerate(trees) for s in range(len(tree.suffixes))]
         assert [b.tree for p in passes for b in p if b.prefix] == list(range(6))

@@ -71,6 +71,17 @@ def test_adapter_measures_equal_scikit_learns_and_count_rules_that_occur():
         measures.adapter_metrics(scores, target[:, :3], 2)
 
 
+@pytest.mark.parametrize("k", [0, 7])
+def test_more_rules_than_there_are_cannot_be_named(k):
+    with pytest.raises(ValueError, match=f"k is {k}; allowed: 1 to 6"):
+        measures.adapter_metrics(np.ones((2, 6)), np.ones((2, 6), bool), k)
+
+
+def test_readers_of_other_shapes_are_refused_though_they_gave_as_many_categories():
+    with pytest.raises(ValueError, match="allowed: as many"):
+        measures.cohen_kappa(np.ones((2, 3)), np.ones((3, 2)))
+
+
 def test_adapter_intervals_are_those_of_measuring_every_draw_anew():
     rng = np.random.default_rng(2)
     scores, target = rng.random((30, 5)), rng.random((30, 5)) > 0.5
@@ -121,7 +132,7 @@ def test_the_interval_of_an_auc_of_five_cases_by_hand():
     assert value == pytest.approx(5 / 6)
     assert low == pytest.approx(5 / 6 - 1.959964 * np.sqrt((5 / 36 + 5 / 252 + 25 / 198) / 6))
     assert high == 1
-    with pytest.raises(ValueError, match="2 positives"):
+    with pytest.raises(ValueError, match=r"score has shape \(2,\), positive \(3,\)"):
         measures.auc([0.1, 0.2], [True, False, True])
 
 

@@ -85,6 +85,7 @@ def test_several_statistics_at_once_and_draws_without_a_value_do_not_count():
     ("groups", "given", "message"),
     [
         ([], {}, "groups: none"),
+        ([[1, 2]], {}, r"of shape \(1, 2\)"),
         ([1, 2], {"resamples": 0}, "resamples is 0"),
         ([1, 2], {"level": 1.0}, "level 1.0"),
         ([1, 2], {"level": 0}, "level 0"),
@@ -126,3 +127,9 @@ def test_newcombes_limits_are_where_the_observed_area_is_z_standard_errors_away(
     assert measures.newcombe(1.0, 3, 3)[1] == 1
     assert measures.newcombe(0.0, 3, 3)[0] == 0
     assert measures.newcombe(1.0, 3, 3)[0] == pytest.approx(1 - measures.newcombe(0.0, 3, 3)[1])
+
+
+@pytest.mark.parametrize("given", [(1.2, 4, 3), (0.7, 0, 3), (0.7, 3, 0)])
+def test_newcombe_refuses_what_is_no_auc(given):
+    with pytest.raises(ValueError, match="allowed: 0 to 1 of 1 or more each"):
+        measures.newcombe(*given)

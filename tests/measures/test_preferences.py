@@ -134,3 +134,13 @@ def test_an_accuracy_as_a_dictionary_keeps_its_figures():
     gain = measures.mean_difference([1.0, 0.0, 1.0], resamples=10).as_dict()
     assert gain["value"] == pytest.approx(2 / 3)
     assert set(gain) == {"value", "low", "high", "p_value", "n", "n_groups"}
+
+
+def test_a_margin_that_is_no_number_is_refused_and_never_significant():
+    with pytest.raises(ValueError, match="first, row 1 is NaN"):
+        measures.paired_difference([1, np.nan], [1, 1], [1, 1])
+    with pytest.raises(ValueError, match="second, row 0 is NaN"):
+        measures.paired_difference([1, 1], [np.nan, 1], [1, 1])
+    for gain in ([], [0.5, np.nan]):
+        with pytest.raises(ValueError, match="gain has shape"):
+            measures.mean_difference(gain)

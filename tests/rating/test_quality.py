@@ -9,7 +9,7 @@ import pytest
 
 import rulekit as rk
 from rulekit.cli import main
-from rulekit.inputs.labelled import read_labelled
+from rulekit.inputs.labelled_responses import read_labelled
 from rulekit.inputs.sources import Labelled
 from rulekit.measures import calibration_error, cohen_kappa
 from rulekit.rating import quality

@@ -6,7 +6,7 @@ import pytest
 import rulekit as rk
 from rulekit import theory
 
-REFERENCE = {  # design.md: all, random, max_discrepancy, log_odds, best_fixed, optimal
+REFERENCE = {  # label accuracy of a reference run: all, random, max_discrepancy, log_odds, best_fixed, optimal
     "equal": (0.977, 0.672, 0.857, 0.857, 0.668, 0.977),
     "sparse": (0.841, 0.585, 0.711, 0.969, 0.870, 0.987),
     "unequal_noise": (0.919, 0.642, 0.684, 0.998, 0.909, 1.0),

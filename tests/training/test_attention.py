@@ -166,6 +166,7 @@ def use(monkeypatch, kernel, asked=None) -> list:
         return kernel(query, key, value, *args, **kwargs)
 
     found = None if kernel is None else (call, frozenset(inspect.signature(kernel).parameters))
+    # Private, since what they ask for, a GPU and its kernel, cannot be had here.
     monkeypatch.setattr(attention, "_kernel", lambda: found)
     monkeypatch.setattr(attention, "_on_gpu_in_half", lambda query: not asked.append(query.dtype))
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))

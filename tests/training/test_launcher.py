@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from rulekit.cli import main
-from rulekit.training.launcher import curves, follow, read_metrics
+from rulekit.training.launcher import follow, read_metrics, training_curves
 from tests.training.helpers import command, some_pairs, wait_for
 
 
@@ -89,7 +89,7 @@ def test_metrics_are_read_while_they_are_written_and_drawn(command_line_run, tmp
     with (tmp_path / "run" / "metrics.jsonl").open("a") as file:
         file.write('{"step": 4, "lo')
     assert read_metrics(tmp_path / "run").equals(metrics)
-    panels = curves(metrics).to_dict()["concat"]
+    panels = training_curves(metrics).to_dict()["concat"]
     titles = [panel["encoding"]["y"]["title"] for panel in panels]
     units = "loss, accuracy, margin (reward units), learning rate, tokens a second"
     assert titles == units.split(", ")

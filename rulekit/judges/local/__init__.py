@@ -3,3 +3,7 @@
 Conversations and rules come in, probabilities go out. Open `judge` first; `shared_pass` and
 `tree_attention` are how the conversation is read once, `tokens` finds the answers' tokens.
 """
+
+from rulekit.judges.local.judge import LocalJudge
+
+__all__ = ["LocalJudge"]

@@ -109,7 +109,7 @@ class LocalJudge:
         from rulekit.judges.local.shared_pass import WAYS, refusal
 
         on_gpu = self.model.get_input_embeddings().weight.device.type == "cuda"
-        self.template = templates.get(self.template)
+        self.template = templates.template_named(self.template)
         self.attention = self.attention or ("flex" if on_gpu else "grouped")
         if self.attention not in (*WAYS, "separate"):
             raise ValueError(

@@ -43,7 +43,7 @@ class Branch:
     keep: bool
 
 
-def plan(trees: list[Tree], tokens_per_batch: int) -> list[list[Branch]]:
+def plan_passes(trees: list[Tree], tokens_per_batch: int) -> list[list[Branch]]:
     """Divide trees into passes of at most `tokens_per_batch` tokens, each prefix run once.
 
     A single suffix (with its prefix, if it is the first) may exceed the budget: it runs alone.
@@ -110,7 +110,7 @@ def run(
         raise ValueError(f"unknown attention {attention!r}; allowed: {', '.join(WAYS)}")
     device = model.get_input_embeddings().weight.device
     kept: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
-    for branches in plan(trees, tokens_per_batch):
+    for branches in plan_passes(trees, tokens_per_batch):
         layout = _lay_out(trees, branches, device, attention, kept)
         with _implementation(model, NAME):
             token = LAYOUT.set(layout)

@@ -104,7 +104,7 @@ class ServerJudge:
 
     def __post_init__(self) -> None:
         _check_url(self.base_url, self.key_from)
-        self.template = templates.get(self.template)
+        self.template = templates.template_named(self.template)
         if self.method not in METHODS:
             raise ValueError(f"method {self.method!r}; allowed: {', '.join(METHODS)}")
         for name, least in (("top_logprobs", 2), ("votes", 1)):
@@ -141,7 +141,7 @@ class ServerJudge:
     def with_template(self, template: str | Template) -> ServerJudge:
         """The same model asked in other words; on the same spending, budget and pace."""
         judge = copy.copy(self)
-        judge.template, judge.last = templates.get(template), None
+        judge.template, judge.last = templates.template_named(template), None
         return judge
 
     def rate(

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rulekit import measures
-from rulekit.measures.probabilities import resampled_calibration_error
+from rulekit.measures.probabilities import calibration_error_resampled
 
 
 def test_bins_hold_what_was_given_in_equal_counts():
@@ -84,7 +84,7 @@ def test_the_error_of_each_draw_is_its_own_in_the_bins_of_all_rows():
     weights = np.array([[1, 1, 1, 1], [2, 0, 0, 2], [0, 0, 0, 0.0]])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = resampled_calibration_error(probability, outcome, 2, weights)
+        found = calibration_error_resampled(probability, outcome, 2, weights)
     assert found[:2] == pytest.approx([(0.6 + 0.2) / 4, (0.4 + 0.2) / 4])
     assert np.isnan(found[2])
 
