@@ -75,6 +75,7 @@ class EncoderJudge:
             the one in use.
         """
         from safetensors import safe_open
+        from safetensors.torch import load_file
 
         from rulekit.judges.networks import NETWORKS
 
@@ -85,7 +86,6 @@ class EncoderJudge:
                 raise ValueError(
                     f"{path}: no encoder judge; allowed: a file that EncoderJudge.save wrote"
                 )
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         if told["encoder"] != (digest := Encoder.load().digest):
             raise ValueError(
                 f"{path.name} was trained over an encoder with sha256 {told['encoder'][:12]}…, in "
@@ -93,7 +93,7 @@ class EncoderJudge:
                 "rulekit.training.train_encoder_judge"
             )
         model = NETWORKS[told.pop("network")]()
-        model.load_state_dict(weights)
+        model.load_state_dict(load_file(path))
         relevant, satisfied = (tuple(json.loads(told.pop(n))) for n in ("relevant", "satisfied"))
         return cls(model.eval(), relevant, satisfied, told)
 
