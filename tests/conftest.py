@@ -1,9 +1,14 @@
 """Shared by the tests: where the real data lies, and one tiny judge on disk."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
+
+# A shell starts what runs in its background with Ctrl-C ignored; tests that send it need it heard.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Matrices are small here, and a worker has a core: more threads would wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
