@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import re
 from types import ModuleType
 
 import nbformat
@@ -47,3 +48,11 @@ def test_a_notebook_calls_only_names_that_the_kit_has(path):
             assert hasattr(value, name), f"{path.name}: {ast.unparse(node)}"
             value, used = getattr(value, name), used + 1
     assert used > 3
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_parameter_is_one_annotated_line_with_its_help_behind_it(notebook):
+    cells = nbformat.read(notebook, as_version=4).cells
+    (cell,) = [c for c in cells if "parameters" in c.metadata.get("tags", [])]
+    for line in filter(None, cell.source.split("\n")):
+        assert re.fullmatch(r"\w+: [\w\[\], |]+ = .+  # .+", line), line
