@@ -94,7 +94,10 @@ def test_a_notebook_that_rates_and_fails_holds_no_key(tmp_path, monkeypatch):
     monkeypatch.setenv("JUDGE_KEY", KEY)
     root = str(Path(__file__).parents[2])
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([root, os.environ.get("PYTHONPATH", "")]))
-    hit = lambda n, b: None if n < 4 else "unauthorised"  # noqa: E731
+
+    def hit(n, body):
+        return None if n < 4 else "unauthorised"
+
     with serve(Server(steady, fault=hit)) as server:
         setup = (
             "from rulekit import RuleSet\nfrom rulekit.judges.server.judge import ServerJudge\n"

@@ -4,6 +4,7 @@ import os
 import resource
 import signal
 import sys
+from pathlib import Path
 
 from rulekit.rating.annotation import annotate
 from rulekit.rating.ledger import Ledger
@@ -52,16 +53,15 @@ def rate_until_full(folder, n: int, compact_at: int, limit: int, pipe) -> None:
 def rate_until_no_space(folder: str) -> None:
     """Fill a file system with ratings, make room, go on; the last line says how it went."""
     judge, n = HashJudge(), 600
-    filler = f"{folder}/filler"
-    with open(filler, "wb") as file:  # noqa: PTH123
-        file.write(bytes(300_000))
+    filler = Path(folder) / "filler"
+    filler.write_bytes(bytes(300_000))
     with Store(f"{folder}/store", judge.identity) as store:
         try:
             annotate(some_pairs(n), RULES, judge, store, batch=8)
         except OSError as error:
             failed = error.errno
         kept = len(store)
-        os.unlink(filler)  # noqa: PTH108
+        filler.unlink()
         before = len(judge.asked)
         annotate(some_pairs(n), RULES, judge, store, batch=8)
         store.verify()
