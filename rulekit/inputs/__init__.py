@@ -5,6 +5,7 @@ first; `sources` has the named data sets, `readers` and `labelled_responses` the
 """
 
 from rulekit.inputs import sources
+from rulekit.inputs.identity import Identity
 from rulekit.inputs.labelled_responses import n_prompts, read_labelled
 from rulekit.inputs.pairs import (
     COLUMNS,
@@ -17,14 +18,15 @@ from rulekit.inputs.pairs import (
     prompt_text,
     split_pairs,
 )
-from rulekit.inputs.readers import load_pairs
+from rulekit.inputs.readers import read_pairs
 from rulekit.inputs.rules import Rule, RuleSet, numbered_ids
 from rulekit.inputs.scores import NO_VOTE, Scores, votes
-from rulekit.inputs.sources import Labelled
+from rulekit.inputs.sources import Labelled, load_pairs
 
 __all__ = [
     "COLUMNS",
     "NO_VOTE",
+    "Identity",
     "Labelled",
     "Rule",
     "RuleSet",
@@ -40,6 +42,7 @@ __all__ = [
     "prompt_groups",
     "prompt_text",
     "read_labelled",
+    "read_pairs",
     "sources",
     "split_pairs",
     "votes",

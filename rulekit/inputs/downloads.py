@@ -29,6 +29,7 @@ _RBR = (
     "https://raw.githubusercontent.com/openai/safety-rbr-code-and-data/"
     "7f489fa6b38d72468235f275c23bf3f0c849e5ca/data/rbr_gold_data/train.jsonl"
 )
+JUDGES = {"gpt-4o": "4ob", "deepseek-v3": "deepseekv3", "claude-3.5-sonnet": "sonnet3.5"}
 _VOTES_PARITY = 0  # of the hash of the first human turn
 _XSTEST_MODELS = ("gpt4", "llama2new", "llama2orig", "mistralguard", "mistralinstruct")
 
@@ -135,17 +136,45 @@ def vote_table(table: pl.DataFrame, dialogues: list[str]) -> str:
         The chosen dialogue of every row of harmless-base-test, in order.
     """
 
-    def kept(dialogue: str) -> bool:
-        first = dialogue.split("\n\nHuman:", 1)[1].split("\n\nAssistant:", 1)[0]
-        return int(sha256(first.strip().lower()), 16) % 2 == _VOTES_PARITY
-
-    rows = [i for i, dialogue in enumerate(dialogues) if kept(dialogue)]
+    rows = _kept_rows(dialogues)
     table = table.filter(pl.col("row_id").is_in(rows)).sort("row_id", "principle_id")
     columns = ("row_id", "principle_id", "prob_A", "prob_B", "prob_NA")
     lines = [
         f"{i},{j},{a:.6g},{b:.6g},{n:.6g}\r\n" for i, j, a, b, n in table.select(columns).rows()
     ]
     return "row_id,rule,p_chosen,p_rejected,p_neither\r\n" + "".join(lines)
+
+
+def judge_vote_table(tables: dict[str, pl.DataFrame], dialogues: list[str]) -> str:
+    """The authors' tables of generic votes in the kit's form, one row a judge, pair and order.
+
+    Parameters
+    ----------
+    tables
+        Judge → columns row_id, order, prob_A, prob_B, prob_NA; A is the response shown first: the
+        chosen one in order 0, the rejected one in order 1.
+    dialogues
+        As for `vote_table`.
+    """
+    rows, lines = _kept_rows(dialogues), []
+    for judge, table in tables.items():
+        table = table.filter(pl.col("row_id").is_in(rows)).sort("row_id", "order")
+        for i, order, a, b, n in table.select(
+            "row_id", "order", "prob_A", "prob_B", "prob_NA"
+        ).rows():
+            chosen, rejected = (a, b) if order == 0 else (b, a)
+            lines.append(f"{i},{judge},{order},{chosen:.6g},{rejected:.6g},{n:.6g}\r\n")
+    return "row_id,judge,order,p_chosen,p_rejected,p_neither\r\n" + "".join(lines)
+
+
+def _kept_rows(dialogues: list[str]) -> list[int]:
+    """Rows of harmless-base-test whose first human turn has a hash of the pinned parity."""
+
+    def kept(dialogue: str) -> bool:
+        first = dialogue.split("\n\nHuman:", 1)[1].split("\n\nAssistant:", 1)[0]
+        return int(sha256(first.strip().lower()), 16) % 2 == _VOTES_PARITY
+
+    return [i for i, dialogue in enumerate(dialogues) if kept(dialogue)]
 
 
 def _fetch_xstest() -> bytes:
@@ -158,9 +187,22 @@ def _fetch_xstest() -> bytes:
 
 def _fetch_votes() -> bytes:
     url = f"{_VOTES}principle_specific_preferences/hh_test_seed_4ob.csv"
+    return vote_table(pl.read_csv(io.BytesIO(_download(url))), _chosen_dialogues()).encode()
+
+
+def _fetch_judge_votes() -> bytes:
+    tables = {
+        judge: pl.read_csv(
+            io.BytesIO(_download(f"{_VOTES}llm_preferences/hh_test_generic_{n}.csv"))
+        )
+        for judge, n in JUDGES.items()
+    }
+    return judge_vote_table(tables, _chosen_dialogues()).encode()
+
+
+def _chosen_dialogues() -> list[str]:
     with gzip.open(obtain(HH_PAIRS), "rt", encoding="utf-8") as file:
-        dialogues = [json.loads(line)["chosen"] for line in file]
-    return vote_table(pl.read_csv(io.BytesIO(_download(url))), dialogues).encode()
+        return [json.loads(line)["chosen"] for line in file]
 
 
 def _fetch_vote_rules() -> bytes:
@@ -198,5 +240,11 @@ VOTE_RULES = _File(
     "hh-rule-votes/rules.csv",
     "5afb3c98fc18e8ae0a1a94707e06447f3159efd53fee891515e65b472aa5d900",
     _fetch_vote_rules,
+    _VOTES,
+)
+JUDGE_VOTES = _File(
+    "hh-judge-votes/votes.csv.gz",
+    "9881466c6b173f3e53fb9d5b940641129f933535a4695521ca6682019a5312de",
+    _fetch_judge_votes,
     _VOTES,
 )

@@ -9,7 +9,6 @@ Further columns are kept. `rulekit.inputs.readers` makes such frames from files.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 
 import polars as pl
 
@@ -101,41 +100,47 @@ def prompt_groups(pairs: pl.DataFrame) -> pl.Series:
 
 
 def split_pairs(
-    pairs: pl.DataFrame, fractions: Mapping[str, float] | None = None, seed: int = 0
-) -> pl.DataFrame:
-    """Add a column `split` that keeps all pairs of one prompt together.
+    pairs: pl.DataFrame, test: float = 0.2, *, seed: int = 0
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Two frames, to train on and to test on; all pairs of one prompt stay together.
 
-    The split of a prompt depends on its text and the seed alone, so that a data set which grows
-    never moves a prompt from one split to another.
+    On which side a prompt falls depends on its text and the seed alone, so that a data set which
+    grows never moves a prompt to the other side.
 
     Parameters
     ----------
     pairs
         Canonical frame.
-    fractions
-        Name → share of the prompts; positive, summing to 1. Default 60/20/20 train, validation
-        and test. Shares are met on average, not exactly.
+    test
+        Share of the prompts to test on, above 0 and below 1; met on average, not exactly.
     seed
-        Another seed gives another split.
+        Another seed gives another split. To split a part again, take another one: with the same,
+        a prompt falls where it fell before.
+
+    Returns
+    -------
+    The pairs to train on and those to test on, each in the order of the frame.
 
     Raises
     ------
     ValueError
-        If the shares are not positive or do not sum to 1.
+        If the share is out of range, or one side would be empty.
     """
-    fractions = fractions or {"train": 0.6, "validation": 0.2, "test": 0.2}
-    if min(fractions.values()) <= 0 or abs(sum(fractions.values()) - 1) > 1e-9:
-        raise ValueError(f"fractions are {dict(fractions)}; allowed: positive, with sum 1")
-    names, edges, edge = list(fractions), [], 0.0
-    for share in fractions.values():
-        edges.append(edge := edge + share)
+    if not 0 < test < 1:
+        raise ValueError(f"test is {test!r}; allowed: above 0, below 1")
 
-    def split_of(group: str) -> str:
-        position = int(sha256(f"{seed}:{group}")[:13], 16) / 16**13  # in [0, 1)
-        return next((n for n, e in zip(names, edges, strict=True) if position < e), names[-1])
+    def position(group: str) -> float:  # in [0, 1)
+        return int(sha256(f"{seed}:{group}")[:13], 16) / 16**13
 
-    splits = [split_of(g) for g in prompt_groups(pairs)]
-    return pairs.with_columns(pl.Series("split", splits, dtype=pl.String))
+    groups = prompt_groups(pairs)
+    held = pl.Series([position(g) >= 1 - test for g in groups], dtype=pl.Boolean)
+    if not held.any() or held.all():
+        side = "to test on" if not held.any() else "to train on"
+        raise ValueError(
+            f"no pair is left {side}: test {test:g} of {groups.n_unique()} prompts, seed {seed}; "
+            "allowed: another seed, another share, or more prompts"
+        )
+    return pairs.filter(~held), pairs.filter(held)
 
 
 def folds(pairs: pl.DataFrame, n_folds: int = 5, seed: int = 0) -> list[int]:

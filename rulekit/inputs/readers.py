@@ -1,7 +1,7 @@
 """Files of preference pairs in any common layout come in, checked canonical rows go out.
 
-Notebooks and the command line call `load_pairs`; `rulekit.inputs.labelled_responses` reads its rows through
-`records` too.
+`sources.load_pairs`, which knows data sets by name, calls `read_pairs`;
+`rulekit.inputs.labelled_responses` reads its rows through `records` too.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import re
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import combinations, pairwise
 from pathlib import Path
 
@@ -25,93 +25,122 @@ LAYOUTS = {
     "preference": "chosen, rejected, optionally prompt (strings, chat messages, or 'Human:' dialogues)",
     "ranking": "prompt, responses (a list of {id, text}), ranking (their ids, best first)",
 }
+ENDINGS = (".jsonl", ".jsonl.gz", ".ndjson", ".parquet", ".csv", ".arrow")
+_TEXTS = ("pair_id", "prompt", "response_a", "response_b", "chosen", "rejected", "response", "rule")
+_PROMPTS = ("question", "instruction", "query", "input")  # what others call a prompt
 _TURN = re.compile(r"\n\n(Human|Assistant):")
 _ROLE = {"Human": "user", "Assistant": "assistant"}
 _ROLES = {"system", "user", "assistant"}
 
 
-def load_pairs(path: str | Path, *, skip_invalid: bool = False) -> pl.DataFrame:
-    """Read preference pairs from JSONL, Parquet or CSV (JSONL also gzipped).
-
-    The layout is found from the columns: ``response_a``/``response_b`` with ``preference``;
-    Hugging Face ``chosen``/``rejected`` with or without ``prompt``, as strings, chat messages or
-    ``\\n\\nHuman: … \\n\\nAssistant: …`` dialogues (chosen becomes A, preference +1); or ranked
-    responses, one row a prompt, which become all pairs of the prompt.
+def read_pairs(
+    path: str | Path | Sequence[str | Path], *, skip_invalid: bool = False
+) -> pl.DataFrame:
+    """Read preference pairs from one file or several; as `rulekit.load_pairs`, without names.
 
     Parameters
     ----------
     path
-        The file; the ending names the format.
+        A file, a folder, a glob, or a list of files.
     skip_invalid
-        Leave rows out that cannot be used, with a warning that counts them by reason, instead
-        of refusing the file.
-
-    Returns
-    -------
-    The canonical frame, in the order of the file; without a `pair_id` a pair is named by the
-    number of its row, from 0.
+        As for `rulekit.load_pairs`.
 
     Raises
     ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        For an unknown ending or layout, and, unless `skip_invalid`, for the first row that
-        cannot be used: the message names file, line or row, column and what is allowed.
+    FileNotFoundError, ValueError
+        As for `rulekit.load_pairs`.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no such file: {path}")
+    files = _files(path) if isinstance(path, str | Path) else [Path(p) for p in path]
     rows: list[dict] = []
     reasons: Counter[str] = Counter()
     total = 0
-    for where, record in records(path):
-        total += 1
-        try:
-            if isinstance(record, ValueError):
-                raise record
-            for row in _rows(record):
-                row["pair_id"] = str(total - 1 if row.get("pair_id") is None else row["pair_id"])
-                rows.append(row)
-        except ValueError as error:
-            if not skip_invalid:
-                raise ValueError(f"{path}, {where}: {error}") from None
-            reasons[str(error)] += 1
+    for file in files:
+        for where, record in records(file):
+            total += 1
+            try:
+                if isinstance(record, ValueError):
+                    raise record
+                for row in _rows(record):
+                    row["pair_id"] = str(
+                        total - 1 if row.get("pair_id") is None else row["pair_id"]
+                    )
+                    rows.append(row)
+            except ValueError as error:
+                if not skip_invalid:
+                    raise ValueError(f"{file}, {where}: {error}") from None
+                reasons[str(error)] += 1
+    named = str(files[0] if len(files) == 1 else path)
     if reasons:
         why = "; ".join(f"{n} × {reason}" for reason, n in reasons.most_common())
-        warnings.warn(
-            f"{path.name}: {reasons.total()} of {total} rows skipped: {why}", stacklevel=2
-        )
+        warnings.warn(f"{named}: {reasons.total()} of {total} rows skipped: {why}", stacklevel=3)
     if not rows:
-        raise ValueError(f"{path}: no pairs in it")
+        raise ValueError(f"{named}: no pairs in it")
     try:
         return check_pairs(_frame(rows))
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+        raise ValueError(f"{named}: {error}") from None
+
+
+def _files(path: str | Path) -> list[Path]:
+    """The files that a path, a folder or a glob names, in the order of their names."""
+    text = str(path)
+    path = Path(text).expanduser()
+    if path.is_file():
+        return [path]
+    if path.is_dir():
+        found = [p for p in sorted(path.rglob("*")) if p.name.lower().endswith(ENDINGS)]
+        what = f"no file of pairs in the folder {text}; allowed endings: {', '.join(ENDINGS)}"
+    else:
+        pattern = str(path.relative_to(path.anchor))
+        found = [p for p in sorted(Path(path.anchor).glob(pattern)) if p.is_file()]
+        what = f"no such file: {text}"
+    if not found:
+        raise FileNotFoundError(what)
+    return found
 
 
 def records(path: Path) -> Iterator[tuple[str, dict | ValueError]]:
-    """(where, record) for each row; a line that cannot be parsed comes as the error."""
+    """(where, record) for each row; a line that cannot be parsed comes as the error.
+
+    Raises
+    ------
+    ValueError
+        Naming the file, if its ending is unknown or its content is not of that format.
+    """
     name = path.name.lower()
-    if name.endswith((".jsonl", ".jsonl.gz", ".ndjson")):
-        opener = gzip.open if name.endswith(".gz") else open
-        with opener(path, "rt", encoding="utf-8") as file:
-            for number, line in enumerate(file, start=1):
-                if line.strip():
-                    yield f"line {number}", _parse(line)
-    elif name.endswith((".parquet", ".csv")):
-        if name.endswith(".csv"):
-            frame = pl.read_csv(
-                path, infer_schema_length=None, schema_overrides={"pair_id": pl.String}
-            )
+    if not name.endswith(ENDINGS):
+        raise ValueError(f"{path}: unknown format; allowed endings: {', '.join(ENDINGS)}")
+    try:
+        if name.endswith((".jsonl", ".jsonl.gz", ".ndjson")):
+            opener = gzip.open if name.endswith(".gz") else open
+            with opener(path, "rt", encoding="utf-8-sig") as file:
+                for number, line in enumerate(file, start=1):
+                    if line.strip():
+                        yield f"line {number}", _parse(line)
+            return
+        if name.endswith(".arrow"):
+            frame = pl.read_ipc_stream(path)
         else:
-            frame = pl.read_parquet(path)
-        for number, record in enumerate(frame.iter_rows(named=True)):
-            yield f"row {number}", record
-    else:
-        raise ValueError(
-            f"{path}: unknown format; allowed endings: .jsonl, .jsonl.gz, .ndjson, .parquet, .csv"
-        )
+            frame = _read_csv(path) if name.endswith(".csv") else pl.read_parquet(path)
+    except UnicodeDecodeError as error:
+        byte = error.object[error.start]
+        raise ValueError(f"{path}: not UTF-8 (byte {byte:#x}); allowed: a file in UTF-8") from None
+    except (pl.exceptions.PolarsError, gzip.BadGzipFile, EOFError) as error:
+        reason = str(error).split("\n")[0]
+        raise ValueError(f"{path}: not readable by its ending ({reason})") from None
+    for number, record in enumerate(frame.iter_rows(named=True)):
+        yield f"row {number}", record
+
+
+def _read_csv(path: Path) -> pl.DataFrame:
+    """A table separated by what its head is separated by, its texts as texts also if numerals."""
+    text = path.read_bytes().decode("utf-8-sig")
+    head = text.split("\n", 1)[0]
+    separator = max(",;\t", key=head.count)
+    texts = dict.fromkeys(_TEXTS, pl.String)
+    return pl.read_csv(
+        text.encode(), separator=separator, infer_schema_length=None, schema_overrides=texts
+    )
 
 
 def _parse(line: str) -> dict | ValueError:
@@ -124,6 +153,8 @@ def _parse(line: str) -> dict | ValueError:
 
 def _rows(record: dict) -> list[dict]:
     """The canonical rows of one record; `ValueError` says what is wrong with it."""
+    if "prompt" not in record and (other := [n for n in _PROMPTS if n in record]):
+        raise ValueError(f"there is no column 'prompt' but {other[0]!r}; allowed: rename it to it")
     if {"response_a", "response_b"} <= record.keys():
         rows = [{**record, "prompt": record.get("prompt"), "preference": record.get("preference")}]
     elif {"chosen", "rejected"} <= record.keys():
@@ -144,6 +175,8 @@ def _rows(record: dict) -> list[dict]:
             raise ValueError(
                 f"column 'preference' is {row['preference']!r}; allowed: +1, 0, -1 or null"
             )
+        if row["preference"] is not None:
+            row["preference"] = int(row["preference"])
     return rows
 
 
@@ -169,11 +202,13 @@ def _chosen_rejected(record: dict) -> dict:
         if len(prompt) == 1 and prompt[0]["role"] == "user":
             prompt = prompt[0]["content"]
     extra = {k: v for k, v in record.items() if k not in {"chosen", "rejected", "prompt"}}
+    scores = [record.get(f"score_{side}") for side in ("chosen", "rejected")]
+    tied = None not in scores and scores[0] == scores[1]
     return extra | {
         "prompt": prompt,
         "response_a": _continuation(chosen),
         "response_b": _continuation(rejected),
-        "preference": 1,
+        "preference": 0 if tied else 1,
     }
 
 

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import yaml
 
-from rulekit.files import sha256, write_atomically
+from rulekit.files import resource, sha256, write_atomically
+from rulekit.inputs.identity import hash_of
 from rulekit.tables import SHOWN, html_table
 
 # A pointwise judge cannot say whether one response is the best of those it never saw.
@@ -24,6 +25,7 @@ _SUPERLATIVE = re.compile(
     re.IGNORECASE,
 )
 _FIELDS = {"id", "text", "category", "weight", "examples"}
+_NAMED = {"embedded": "data/rules.yaml", "openai-rbr": "data/rbr-rules.yaml"}
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,11 @@ class RuleSet(Sequence[Rule]):
             where = f"rule {number} ({rule.id!r})"
             for name in ("id", "text", "category"):
                 value = getattr(rule, name)
+                if isinstance(value, bool | int | float):
+                    raise ValueError(
+                        f"{where}: {name} is {value!r}, no text to YAML; allowed: quote it, as in "
+                        f"{name}: '{_as_written(value)}'"
+                    )
                 if not isinstance(value, str) or not value.strip():
                     raise ValueError(f"{where}: {name} is {value!r}; allowed: a non-empty string")
             if not isinstance(rule.weight, int | float) or not math.isfinite(rule.weight):
@@ -74,12 +81,28 @@ class RuleSet(Sequence[Rule]):
 
         Every other key at the top (name, licence, provenance …) is kept as `provenance`.
 
+        Parameters
+        ----------
+        path
+            The file, or the name of a rule set: ``embedded`` (100 rules, the kit's own),
+            ``openai-rbr`` (our wording of 23 propositions), ``hh-rule-votes`` (21 rules, read or
+            downloaded as `rulekit.sources` says).
+
         Raises
         ------
+        FileNotFoundError
+            If there is no such file.
         ValueError
             If the file is not of that form or a rule has an unknown field.
         """
-        path = Path(path)
+        if path == "hh-rule-votes":
+            return _constitution()
+        path = resource(_NAMED[path]) if path in _NAMED else Path(path)
+        if not path.is_file():
+            names = ", ".join([*_NAMED, "hh-rule-votes"])
+            raise FileNotFoundError(
+                f"no such file: {path}; allowed: a YAML file, or one of {names}"
+            )
         with path.open(encoding="utf-8") as file:
             try:
                 content = yaml.safe_load(file)
@@ -109,7 +132,7 @@ class RuleSet(Sequence[Rule]):
         ids = numbered_ids(len(texts))
         return cls(tuple(Rule(i, t, category) for i, t in zip(ids, texts, strict=True)))
 
-    def write(self, path: str | Path) -> Path:
+    def save(self, path: str | Path) -> Path:
         """Write the set as YAML that `load` reads back, atomically."""
         rules = [
             {"id": r.id, "text": r.text, "category": r.category}
@@ -167,9 +190,14 @@ class RuleSet(Sequence[Rule]):
         return [r.category for r in self.rules]
 
     @property
+    def digests(self) -> list[str]:
+        """SHA-256 of each text, in the order of the rules."""
+        return [sha256(r.text) for r in self.rules]
+
+    @property
     def hash(self) -> str:
-        """SHA-256 over the texts in order: what ratings made under these rules belong to."""
-        return sha256("\n".join(self.texts))
+        """SHA-256 over the digests of the texts in order: what ratings under these rules belong to."""
+        return hash_of(self.digests)
 
     def superlatives(self) -> dict[str, str]:
         """Rules that compare ("best", "safer than"): id → the word, for a pointwise judge to fail on."""
@@ -180,6 +208,23 @@ class RuleSet(Sequence[Rule]):
 def numbered_ids(n: int) -> list[str]:
     """Ids of n rules that have no names: r000, r001 and so on."""
     return [f"r{i:03d}" for i in range(n)]
+
+
+def _as_written(value: bool | float) -> str:
+    """What somebody wrote where YAML read a truth value or a number."""
+    return ("yes" if value else "no") if isinstance(value, bool) else str(value)
+
+
+def _constitution() -> RuleSet:
+    """The rules of the data set hh-rule-votes, spacing mended."""
+    import polars as pl
+
+    from rulekit.inputs.downloads import VOTE_RULES, obtain
+
+    texts = [
+        " ".join(t.split()).replace(" .", ".") for t in pl.read_csv(obtain(VOTE_RULES))["text"]
+    ]
+    return RuleSet(tuple(Rule(f"ccai-{i:02d}", t, "constitution") for i, t in enumerate(texts)))
 
 
 def _normal(text: str) -> str:

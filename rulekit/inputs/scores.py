@@ -8,77 +8,124 @@ sign is the rule's vote.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from rulekit.files import write_atomically
+from rulekit.inputs.identity import Identity
 from rulekit.inputs.rules import numbered_ids
 from rulekit.kernels import RESOLUTION
 from rulekit.tables import SHOWN, evenly_spaced, html_table
 
 # float32 scores cannot tell a |δ| this small from zero: it is no vote.
 NO_VOTE = RESOLUTION / 2
+_RULES = "rulekit.rules"  # key of the metadata of a file
 _DECISIVE = 0.5  # a |δ| above it leaves no doubt which response the judge prefers
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class Scores:
     """Scores of n_pairs pairs under n_rules rules.
 
     Parameters
     ----------
     a, b
-        Score of the first and the second response, (n_pairs, n_rules), in [-1, 1]. Stored as
-        C-contiguous float32.
+        Score of the first and the second response, (n_pairs, n_rules), in [-1, 1]. Kept as
+        C-contiguous float32 that cannot be written to, a copy unless it is that already.
     relevance
         How much each rule matters to each pair, (n_pairs, n_rules), in [0, 1]; optional.
     rule_ids, pair_ids
-        Names of the columns and rows, so that files cannot be mixed up; optional.
+        Names of the columns and rows, so that values cannot be mixed up; optional.
+    identity
+        The rules and pairs with the rules' texts, in place of `rule_ids` and `pair_ids`.
+    rated
+        Which rules were rated for each pair, bool (n_pairs, n_rules): elsewhere all arrays must
+        be NaN. None: all of them.
 
     Raises
     ------
     ValueError
-        If shapes differ, or a value is NaN or out of range: the message names array, row and
-        column.
+        If shapes differ, or a value is masked, NaN or out of range: the message names array, row
+        and column.
     """
 
     a: np.ndarray  # (n_pairs, n_rules)
     b: np.ndarray  # (n_pairs, n_rules)
-    relevance: np.ndarray | None = None  # (n_pairs, n_rules)
-    rule_ids: Sequence[str] | None = None
-    pair_ids: Sequence[str] | None = None
+    relevance: np.ndarray | None  # (n_pairs, n_rules)
+    identity: Identity
+    rated: np.ndarray | None  # (n_pairs, n_rules)
 
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        a,
+        b,
+        relevance=None,
+        rule_ids: Sequence[str] | None = None,
+        pair_ids: Sequence[str] | None = None,
+        *,
+        identity: Identity | None = None,
+        rated: np.ndarray | None = None,
+    ) -> None:
         set_field = object.__setattr__
-        set_field(self, "a", _checked("a", self.a, -1.0, None))
-        set_field(self, "b", _checked("b", self.b, -1.0, self.a.shape))
-        if self.relevance is not None:
-            set_field(self, "relevance", _checked("relevance", self.relevance, 0.0, self.a.shape))
+        if rated is not None:
+            rated = np.array(rated)
+            rated.flags.writeable = False
+            if rated.dtype != bool or rated.shape != np.shape(a):
+                raise ValueError(
+                    f"rated is {rated.dtype} {rated.shape}; allowed: bool {np.shape(a)}"
+                )
+            rated = None if rated.all() else rated
+        set_field(self, "rated", rated)
+        set_field(self, "a", _checked("a", a, -1.0, None, rated))
+        set_field(self, "b", _checked("b", b, -1.0, self.a.shape, rated))
+        if relevance is not None:
+            relevance = _checked("relevance", relevance, 0.0, self.a.shape, rated)
+        set_field(self, "relevance", relevance)
+        if identity is None:
+            identity = Identity(rule_ids, None, pair_ids)
+        elif rule_ids is not None or pair_ids is not None:
+            raise ValueError("identity and rule_ids or pair_ids are given; allowed: one of them")
         for name, length in (("pair_ids", self.n_pairs), ("rule_ids", self.n_rules)):
-            ids = getattr(self, name)
-            if ids is None:
-                continue
-            ids = tuple(map(str, ids))
-            if len(ids) != length or len(set(ids)) != length:
+            if (ids := getattr(identity, name)) is not None and len(ids) != length:
                 raise ValueError(f"{name}: {len(ids)} ids; allowed: {length} unique ids")
-            set_field(self, name, ids)
+        set_field(self, "identity", identity)
 
     @classmethod
-    def from_discrepancy(cls, discrepancy, relevance=None, rule_ids=None, pair_ids=None) -> Scores:
+    def from_discrepancy(
+        cls,
+        discrepancy,
+        relevance=None,
+        rule_ids: Sequence[str] | None = None,
+        pair_ids: Sequence[str] | None = None,
+        *,
+        identity: Identity | None = None,
+    ) -> Scores:
         """Scores of a judge that compared the two responses: ±δ/2, so that a - b = δ.
 
         Parameters
         ----------
         discrepancy
             δ, (n_pairs, n_rules), in [-1, 1].
-        relevance, rule_ids, pair_ids
+        relevance, rule_ids, pair_ids, identity
             As for `Scores`.
         """
-        half = np.asarray(discrepancy, dtype=np.float32) / 2
-        return cls(half, -half, relevance, rule_ids, pair_ids)
+        _refuse_masked("discrepancy", discrepancy)
+        half = np.array(discrepancy, dtype=np.float32)
+        half /= 2
+        other = -half
+        half.flags.writeable = other.flags.writeable = False  # so that neither is copied
+        return cls(half, other, relevance, rule_ids, pair_ids, identity=identity)
+
+    @property
+    def rule_ids(self) -> tuple[str, ...] | None:
+        return self.identity.rule_ids
+
+    @property
+    def pair_ids(self) -> tuple[str, ...] | None:
+        return self.identity.pair_ids
 
     @property
     def n_pairs(self) -> int:
@@ -90,7 +137,7 @@ class Scores:
 
     @property
     def discrepancy(self) -> np.ndarray:
-        """a - b, float32 (n_pairs, n_rules) in [-2, 2]; made anew at each access."""
+        """a - b, float32 (n_pairs, n_rules) in [-2, 2], NaN where not rated; made anew each time."""
         return self.a - self.b
 
     @property
@@ -103,29 +150,35 @@ class Scores:
         """`rule_ids`, or r000, r001, … where rules have none, (n_rules,)."""
         return list(self.rule_ids or numbered_ids(self.n_rules))
 
+    @property
+    def n_rated(self) -> np.ndarray:
+        """Rules rated for each pair, int64 (n_pairs,)."""
+        if self.rated is None:
+            return np.full(self.n_pairs, self.n_rules)
+        return self.rated.sum(axis=1)
+
     def __repr__(self) -> str:
         delta = self._seen()
         seen = "" if len(delta) == self.n_pairs else f" in {len(delta):,} of the pairs"
         relevance = "without" if self.relevance is None else "with"
+        rated = "" if self.rated is None else f", {self.rated.mean():.1%} rated"
         return (
-            f"Scores({self.n_pairs:,} pairs × {self.n_rules} rules, {relevance} relevance, "
-            f"δ from {delta.min():.3g} to {delta.max():.3g}{seen})"
+            f"Scores({self.n_pairs:,} pairs × {self.n_rules} rules{rated}, {relevance} relevance, "
+            f"δ from {np.nanmin(delta):.3g} to {np.nanmax(delta):.3g}{seen})"
         )
 
     def _repr_html_(self) -> str:
         delta, first = self._seen(), self.names[:SHOWN]
         columns = [("all rules", delta), *((n, delta[:, j]) for j, n in enumerate(first))]
-        rows = [
-            (
-                name,
-                f"{np.abs(d).mean():.3f}",
-                f"{np.abs(d).max():.3f}",
-                f"{(d == 0).mean():.1%}",
-                f"{(np.abs(d) > _DECISIVE).mean():.1%}",
-            )
-            for name, d in columns
-        ]
-        head = ("rule", "mean |δ|", "largest |δ|", "δ = 0", f"|δ| > {_DECISIVE}")
+        rows = []
+        for name, d in columns:
+            d = d[~np.isnan(d)]
+            figures = [f"{d.size:,}"]
+            if d.size:
+                figures += [f"{np.abs(d).mean():.3f}", f"{np.abs(d).max():.3f}"]
+                figures += [f"{(d == 0).mean():.1%}", f"{(np.abs(d) > _DECISIVE).mean():.1%}"]
+            rows.append([name, *figures, *[""] * (5 - len(figures))])
+        head = ("rule", "rated", "mean |δ|", "largest |δ|", "δ = 0", f"|δ| > {_DECISIVE}")
         return html_table(repr(self), head, rows, self.n_rules + 1)
 
     def _seen(self) -> np.ndarray:
@@ -134,40 +187,74 @@ class Scores:
         return self.a[rows] - self.b[rows]
 
     def rows(self, index) -> Scores:
-        """The scores of some pairs: an integer or boolean index over rows."""
-        index = np.asarray(index)
-        positions = np.arange(self.n_pairs)[index]
-        return Scores(
-            self.a[positions],
-            self.b[positions],
-            None if self.relevance is None else self.relevance[positions],
-            self.rule_ids,
-            None if self.pair_ids is None else [self.pair_ids[i] for i in positions],
-        )
+        """The scores of some pairs: an integer or boolean index over rows, or a slice."""
+        return self._taken(np.arange(self.n_pairs)[_index(index)], slice(None))
 
     def columns(self, index) -> Scores:
-        """The scores under some rules, in this order: an integer or boolean index over rules."""
-        positions = np.arange(self.n_rules)[np.asarray(index)]
-        return Scores(
-            self.a[:, positions],
-            self.b[:, positions],
-            None if self.relevance is None else self.relevance[:, positions],
-            None if self.rule_ids is None else [self.rule_ids[j] for j in positions],
-            self.pair_ids,
-        )
+        """The scores under some rules, in this order: an index over rules, or a slice."""
+        return self._taken(slice(None), np.arange(self.n_rules)[_index(index)])
+
+    def _taken(self, rows, columns) -> Scores:
+        fields = (self.a, self.b, self.relevance, self.rated)
+        a, b, relevance, rated = (None if f is None else f[rows][:, columns] for f in fields)
+        identity = self.identity.rows(rows).columns(columns)
+        return Scores(a, b, relevance, identity=identity, rated=rated)
+
+    def aligned(self, identity: Identity, what: str = "scores") -> Scores:
+        """The scores of the pairs and rules of another value, in its order.
+
+        Parameters
+        ----------
+        identity
+            Of that value; what it or these scores do not name is left as it is.
+        what
+            How an error calls these scores.
+
+        Raises
+        ------
+        ValueError
+            If these scores lack one of the pairs, or are of other rules.
+        """
+        rows = identity.rows_of(self.identity, what)
+        columns = identity.columns_of(self.identity, what)
+        if rows is not None:
+            return self.rows(rows).aligned(identity, what)
+        return self if columns is None else self.columns(columns)
+
+    def of(self, pairs: pl.DataFrame) -> Scores:
+        """The scores of these pairs, in their order.
+
+        Raises
+        ------
+        ValueError
+            If a pair is not among those scored, or there are no ids and lengths differ.
+        """
+        scores = self.aligned(Identity.of(pairs=pairs))
+        if scores.n_pairs != len(pairs):
+            raise ValueError(
+                f"scores of {scores.n_pairs} pairs; allowed: {len(pairs)}, as the pairs"
+            )
+        return scores
+
+    def whole(self, what: str = "scores") -> Scores:
+        """These scores, if every rule was rated for every pair.
+
+        Raises
+        ------
+        ValueError
+            If not: a method that compares all rules cannot be used on some of them.
+        """
+        if self.rated is not None:
+            row, column = np.argwhere(~self.rated)[0]
+            raise ValueError(
+                f"{what}: {self.rated.mean():.1%} is rated (not row {row}, rule "
+                f"{self.names[column]}); allowed: every rule for every pair, or `rulekit.label`"
+            )
+        return self
 
     def write(self, path: str | Path) -> Path:
         """Write as Parquet, atomically: a row a pair, `a`, `b`, `relevance` as fixed-size arrays."""
-        width = pl.Array(pl.Float32, self.n_rules)
-        columns = {"pair_id": list(self.pair_ids or map(str, range(self.n_pairs)))}
-        for name in ("a", "b", "relevance"):
-            if (values := getattr(self, name)) is not None:
-                columns[name] = pl.Series(name, values, dtype=width)
-        ids = "\n".join(self.names)
-        frame = pl.DataFrame(columns)
-        return write_atomically(
-            path, lambda p: frame.write_parquet(p, metadata={"rulekit.rule_ids": ids})
-        )
+        return self.write_batches(path, [self])
 
     @classmethod
     def read(cls, path: str | Path) -> Scores:
@@ -179,11 +266,9 @@ class Scores:
             If the file is no table of scores.
         """
         frame = pl.read_parquet(path)
-        ids = pl.read_parquet_metadata(path).get("rulekit.rule_ids")
-        if ids is None or not {"pair_id", "a", "b"} <= set(frame.columns):
-            raise ValueError(f"{path}: not written by Scores.write (columns {frame.columns})")
+        rules = _rules_of(path, pl.read_parquet_metadata(path).get(_RULES), frame.columns)
         arrays = {c: frame[c].to_numpy() for c in ("a", "b", "relevance") if c in frame.columns}
-        return cls(**arrays, rule_ids=ids.split("\n"), pair_ids=frame["pair_id"].to_list())
+        return _from_file(arrays, rules, frame["pair_id"].to_list())
 
     @classmethod
     def batches(
@@ -217,17 +302,14 @@ class Scores:
             raise ValueError(f"rows is {rows}; allowed: 1 or more")
         with pq.ParquetFile(path, pre_buffer=False) as file:
             names = file.schema_arrow.names
-            ids = (file.metadata.metadata or {}).get(b"rulekit.rule_ids")
-            if ids is None or not {"pair_id", "a", "b"} <= set(names):
-                raise ValueError(f"{path}: not written by Scores.write (columns {names})")
-            rule_ids = ids.decode().split("\n")
+            rules = _rules_of(path, (file.metadata.metadata or {}).get(_RULES.encode()), names)
             wanted = ["a", "b", "relevance"] if relevance and "relevance" in names else ["a", "b"]
             for block in file.iter_batches(rows, columns=["pair_id", *wanted]):
                 arrays = {
-                    name: block[name].flatten().to_numpy().reshape(-1, len(rule_ids))
+                    name: block[name].flatten().to_numpy().reshape(block.num_rows, -1)
                     for name in wanted
                 }
-                yield cls(**arrays, rule_ids=rule_ids, pair_ids=block["pair_id"].to_pylist())
+                yield _from_file(arrays, rules, block["pair_id"].to_pylist())
 
     @staticmethod
     def write_batches(path: str | Path, blocks: Iterable[Scores]) -> Path:
@@ -285,8 +367,10 @@ def _write_blocks(path: Path, blocks: Iterable[Scores]) -> None:
                 if (values := getattr(block, name)) is not None:
                     flat = pa.array(values.reshape(-1))
                     columns[name] = pa.FixedSizeListArray.from_arrays(flat, width)
-            ids = "\n".join(block.names)
-            table = pa.table(columns).replace_schema_metadata({"rulekit.rule_ids": ids})
+            rules = block.identity.rules
+            if rules.rule_ids is None:
+                rules = replace(rules, rule_ids=tuple(block.names))
+            table = pa.table(columns).replace_schema_metadata({_RULES: rules.as_json()})
             if writer is None:
                 writer = pq.ParquetWriter(path, table.schema, compression="zstd")
             elif not table.schema.equals(writer.schema, check_metadata=True):
@@ -307,16 +391,62 @@ def _numbers(first: int, n: int) -> list[str]:
     return [str(i) for i in range(first, first + n)]
 
 
-def _checked(name: str, values, low: float, shape: tuple[int, ...] | None) -> np.ndarray:
-    array = np.ascontiguousarray(values, dtype=np.float32)
+def _index(index):
+    return index if isinstance(index, slice) else np.asarray(index)
+
+
+def _rules_of(path, said: str | bytes | None, columns: list[str]) -> Identity:
+    """The rules that a file's metadata name."""
+    if said is None or not {"pair_id", "a", "b"} <= set(columns):
+        raise ValueError(f"{path}: not written by Scores.write (columns {columns})")
+    return Identity.from_json(said)
+
+
+def _from_file(arrays: dict[str, np.ndarray], rules: Identity, pair_ids: list[str]) -> Scores:
+    rated = ~np.isnan(arrays["a"])
+    identity = replace(rules, pair_ids=tuple(pair_ids))
+    return Scores(**arrays, identity=identity, rated=None if rated.all() else rated)
+
+
+def _checked(name: str, values, low: float, shape, rated: np.ndarray | None) -> np.ndarray:
+    _refuse_masked(name, values)
+    array = values
+    if not _kept_safe(values):
+        array = np.array(values, dtype=np.float32, order="C")
+        array.flags.writeable = False
     if array.ndim != 2 or 0 in array.shape:
         raise ValueError(f"{name} has shape {array.shape}; allowed: (n_pairs, n_rules), not empty")
     if shape is not None and array.shape != shape:
         raise ValueError(f"{name} has shape {array.shape}; allowed: {shape}, the shape of a")
     # NaN propagates through min and max, so two reductions without a temporary see all of it.
     if not (array.min() >= low and array.max() <= 1.0):
-        row, column = np.argwhere(~((array >= low) & (array <= 1.0)))[0]
-        raise ValueError(
-            f"{name}, row {row}, rule {column} is {array[row, column]}; allowed: {low:g} to 1"
-        )
+        fine = (array >= low) & (array <= 1.0)
+        if rated is not None:
+            fine = np.where(rated, fine, np.isnan(array))
+        if not fine.all():
+            row, column = np.argwhere(~fine)[0]
+            raise ValueError(
+                f"{name}, row {row}, rule {column} is {array[row, column]}; allowed: {low:g} to 1"
+                + ("" if rated is None else ", NaN where not rated")
+            )
+    elif rated is not None:
+        raise ValueError(f"{name} holds numbers where nothing was rated; allowed: NaN there")
     return array
+
+
+def _refuse_masked(name: str, values) -> None:
+    if np.ma.is_masked(values):
+        cell = ", column ".join(map(str, np.argwhere(np.ma.getmaskarray(values))[0]))
+        raise ValueError(
+            f"{name}, row {cell} is masked; allowed: numbers, and `rated` for what was not rated"
+        )
+
+
+def _kept_safe(values) -> bool:
+    """Whether it is an array as scores are kept, and nobody has one to write to its memory by."""
+    array = values
+    while type(array) is np.ndarray and not array.flags.writeable:
+        if array.base is None:
+            return values.dtype == np.float32 and values.flags.c_contiguous
+        array = array.base
+    return False

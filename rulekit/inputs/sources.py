@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -16,16 +17,19 @@ import polars as pl
 from rulekit.files import resource
 from rulekit.inputs.downloads import (
     HH_PAIRS,
+    JUDGE_VOTES,
+    JUDGES,
     RBR_GOLD,
-    VOTE_RULES,
     VOTE_TABLE,
     XSTEST_PAIRS,
     obtain,
 )
-from rulekit.inputs.readers import load_pairs
+from rulekit.inputs.identity import Identity
+from rulekit.inputs.readers import read_pairs
 from rulekit.inputs.rules import Rule, RuleSet
 from rulekit.inputs.scores import Scores
 
+_DEAD_ZONES = {"embedded": 0.0, "hh-rule-votes": 0.01}
 SPLITS = ("train", "validation", "test")
 
 
@@ -61,6 +65,12 @@ SOURCES = {
             "github.com/maartenbuyl/alignment-discretion",
         ),
         Source(
+            "hh-judge-votes",
+            "the same pairs, compared by three LLMs without any rule, in both orders",
+            "none stated",
+            "github.com/maartenbuyl/alignment-discretion",
+        ),
+        Source(
             "openai-rbr",
             "351 completions, each labelled by people under 23 propositions (Mu et al. 2024)",
             "MIT",
@@ -74,6 +84,47 @@ SOURCES = {
         ),
     )
 }
+
+
+def load_pairs(path: str | Path, *, skip_invalid: bool = False) -> pl.DataFrame:
+    """Preference pairs of a named data set, or of files in any common layout.
+
+    The layout is found from the columns: ``response_a``/``response_b`` with ``preference``;
+    Hugging Face ``chosen``/``rejected`` with or without ``prompt``, as strings, chat messages or
+    ``\\n\\nHuman: … \\n\\nAssistant: …`` dialogues (chosen becomes A, preference +1, or 0 where
+    ``score_chosen`` and ``score_rejected`` are equal); or ranked responses, one row a prompt, which
+    become all pairs of the prompt.
+
+    Parameters
+    ----------
+    path
+        One of ``sources.SOURCES`` such as ``embedded``; a file of JSONL (also gzipped), Parquet,
+        CSV (separated by commas, semicolons or tabs) or Arrow, whose ending names the format; a folder, whose files are read in the order of
+        their names, also those of a data set that ``datasets`` saved; or a glob of files.
+    skip_invalid
+        Leave rows out that cannot be used, with a warning that counts them by reason, instead
+        of refusing the file.
+
+    Returns
+    -------
+    The canonical frame, in the order of the files; without a `pair_id` a pair is named by the
+    number of its row, from 0, counted through all files.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        For an unknown ending or layout, and, unless `skip_invalid`, for the first row that
+        cannot be used: the message names file, line or row, column and what is allowed.
+    """
+    if path in SOURCES:
+        return load(str(path))
+    try:
+        return read_pairs(path, skip_invalid=skip_invalid)
+    except FileNotFoundError as error:
+        names = ", ".join(SOURCES)
+        raise FileNotFoundError(f"{error}; allowed: files, or one of {names}") from None
 
 
 def load(name: str) -> pl.DataFrame:
@@ -94,46 +145,91 @@ def load(name: str) -> pl.DataFrame:
     if name not in SOURCES:
         raise ValueError(f"unknown data set {name!r}; allowed: {', '.join(SOURCES)}")
     if name == "embedded":
-        return load_pairs(resource("data/pairs.jsonl"))
+        return read_pairs(resource("data/pairs.jsonl"))
     if name == "openai-rbr":
         raise ValueError("'openai-rbr' holds single responses, no pairs; `load_labelled` reads it")
     if name == "xstest":
-        pairs = load_pairs(obtain(XSTEST_PAIRS))
+        pairs = read_pairs(obtain(XSTEST_PAIRS))
         name = pl.concat_str("id", "chosen_model", "rejected_model", separator=":")
         return pairs.with_columns(pair_id=name).sort("pair_id")
-    pairs = load_pairs(obtain(HH_PAIRS), skip_invalid=True)  # four rows hold an empty response
-    if name == "hh-rule-votes":
+    pairs = read_pairs(obtain(HH_PAIRS), skip_invalid=True)  # four rows hold an empty response
+    if name in ("hh-rule-votes", "hh-judge-votes"):
         rated = _votes()["row_id"].unique()
         pairs = pairs.filter(pl.col("pair_id").cast(pl.Int64).is_in(rated.implode()))
     return pairs
 
 
-def load_ratings(name: str) -> tuple[RuleSet, Scores]:
+def load_ratings(name: str, dead_zone: float | None = None) -> tuple[RuleSet, Scores]:
     """The ratings that come with a data set, aligned with the pairs that `load` returns.
 
     ``embedded``: the annotations of `data/pairs.jsonl`, score +1 where a response satisfies a
     rule, -1 where it violates it and 0 where the rule is irrelevant; a pair's relevance is the
     mean over its two responses. ``hh-rule-votes``: the LLM compared the responses, so δ =
-    P(chosen) - P(rejected) and relevance = 1 - P(neither), each renormalised to sum to 1. There
-    the chosen response was always shown first, so that a position bias of the judge cannot be
-    told from signal.
+    P(chosen) - P(rejected) and relevance = 1 - P(neither), each renormalised to sum to 1.
+
+    Parameters
+    ----------
+    name
+        Of the data set.
+    dead_zone
+        |δ| below it become 0, in [0, 2]. By default .01 for ``hh-rule-votes``, else 0.
 
     Raises
     ------
     ValueError
-        If the data set comes without ratings.
+        If the data set comes without ratings, or a dead zone is out of range.
+
+    Notes
+    -----
+    The LLM of ``hh-rule-votes`` always saw the chosen response first. Where it decides, that
+    hardly matters; its leanings far below a decision say which place a response had: the signs of
+    |δ| < .001 alone predict the human choice at .84. `rulekit.studies.position_audit` shows it.
+    Figures from ``dead_zone=0`` leak the answer.
     """
+    if name not in _DEAD_ZONES:
+        allowed = ", ".join(_DEAD_ZONES)
+        raise ValueError(f"{name!r} comes without ratings under rules; allowed: {allowed}")
+    dead_zone = _DEAD_ZONES[name] if dead_zone is None else dead_zone
+    if not 0 <= dead_zone <= 2:
+        raise ValueError(f"dead_zone is {dead_zone}; allowed: 0 to 2")
+    rules, pairs = RuleSet.load(name), load(name)
     if name == "embedded":
-        rules = RuleSet.load(resource("data/rules.yaml"))
-        return rules, _annotated_scores(load(name), rules)
-    if name == "hh-rule-votes":
-        table = pl.read_csv(obtain(VOTE_RULES))
-        texts = [" ".join(t.split()).replace(" .", ".") for t in table["text"]]
-        rules = RuleSet(
-            tuple(Rule(f"ccai-{i:02d}", t, "constitution") for i, t in enumerate(texts))
-        )
-        return rules, _vote_scores(load(name), len(rules), rules.ids)
-    raise ValueError(f"{name!r} comes without ratings; allowed: embedded, hh-rule-votes")
+        if dead_zone:
+            raise ValueError(f"dead_zone is {dead_zone}; allowed: 0, 'embedded' has whole numbers")
+        return rules, _annotated_scores(pairs, rules)
+    votes = _votes().sort("row_id", "rule")
+    p = votes.select("p_chosen", "p_rejected", "p_neither").to_numpy()
+    return rules, _vote_scores(p.reshape(-1, len(rules), 3), votes, pairs, rules, dead_zone)
+
+
+def load_both_orders(judge: str = "gpt-4o") -> tuple[pl.DataFrame, Scores, Scores]:
+    """An LLM's comparisons of HH-RLHF pairs without any rule, asked in both orders.
+
+    Parameters
+    ----------
+    judge
+        ``gpt-4o``, ``deepseek-v3`` or ``claude-3.5-sonnet``.
+
+    Returns
+    -------
+    The pairs of ``hh-judge-votes`` (the first response is the one that people chose), and for each
+    of them δ, (n_pairs, 1): asked with the first response shown first, and with the second.
+
+    Raises
+    ------
+    ValueError
+        For an unknown judge.
+    """
+    if judge not in JUDGES:
+        raise ValueError(f"unknown judge {judge!r}; allowed: {', '.join(JUDGES)}")
+    rules = RuleSet((Rule("better", "The response is the better one.", "no rule"),))
+    pairs = load("hh-judge-votes")
+    votes = (
+        pl.read_csv(obtain(JUDGE_VOTES)).filter(pl.col("judge") == judge).sort("order", "row_id")
+    )
+    p = votes.select("p_chosen", "p_rejected", "p_neither").to_numpy().reshape(2, -1, 1, 3)
+    first, second = (_vote_scores(one, votes, pairs, rules, 0.0) for one in p)
+    return pairs, first, second
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,7 +268,7 @@ def load_labelled(name: str, split: str | None = None) -> Labelled:
         For a data set without labels, or an unknown split.
     """
     if name == "embedded":
-        rules, pairs = RuleSet.load(resource("data/rules.yaml")), load(name)
+        rules, pairs = RuleSet.load("embedded"), load(name)
         if split not in (None, *SPLITS):
             raise ValueError(f"unknown split {split!r}; allowed: {', '.join(SPLITS)}")
         if split:
@@ -185,7 +281,7 @@ def load_labelled(name: str, split: str | None = None) -> Labelled:
         prompts, responses = zip(*(texts[n] for n in names), strict=True)
         return Labelled(list(prompts), list(responses), rules, scores)
     if name == "openai-rbr":
-        rules = RuleSet.load(resource("data/rbr-rules.yaml"))
+        rules = RuleSet.load("openai-rbr")
         with obtain(RBR_GOLD).open(encoding="utf-8") as file:
             rows = [json.loads(line) for line in file]
         rows = [r for r in rows if r["completion"][-1]["content"].strip()]
@@ -215,7 +311,7 @@ def second_reading() -> tuple[list[str], np.ndarray, np.ndarray, RuleSet]:
     Ids ``prompt_id:response`` (n_responses,), the first and the second reader's scores -1, 0, +1
     (n_responses, n_rules) each, and the rules.
     """
-    rules = RuleSet.load(resource("data/rules.yaml"))
+    rules = RuleSet.load("embedded")
     entries = ((row["prompt_id"], row["responses"]) for row in _lines("second-reading"))
     names, second = _annotated(entries, rules)
     every, first = annotations(load("embedded"), rules)
@@ -258,20 +354,21 @@ def _annotated_scores(pairs: pl.DataFrame, rules: RuleSet) -> Scores:
     names, rated = annotations(pairs, rules)
     row_of = {name: i for i, name in enumerate(names)}
     a, b = (rated[[row_of[n] for n in pairs[c]]] for c in ("response_id_a", "response_id_b"))
-    return Scores(a, b, (abs(a) + abs(b)) / 2, rules.ids, pairs["pair_id"].to_list())
+    return Scores(a, b, (abs(a) + abs(b)) / 2, identity=Identity.of(rules, pairs))
 
 
 def _votes() -> pl.DataFrame:
     return pl.read_csv(obtain(VOTE_TABLE))
 
 
-def _vote_scores(pairs: pl.DataFrame, n_rules: int, rule_ids: list[str]) -> Scores:
-    votes = _votes().sort("row_id", "rule")
-    p = votes.select("p_chosen", "p_rejected", "p_neither").to_numpy().reshape(-1, n_rules, 3)
+def _vote_scores(
+    p: np.ndarray, votes: pl.DataFrame, pairs: pl.DataFrame, rules: RuleSet, dead_zone: float
+) -> Scores:
+    """Scores of the pairs from P(chosen), P(rejected), P(neither) of the voted rows, sorted."""
     p = p / p.sum(axis=2, keepdims=True)
-    rows = {str(r): i for i, r in enumerate(votes["row_id"].unique(maintain_order=True))}
+    rows = {str(r): i for i, r in enumerate(votes["row_id"].unique().sort())}
     p = p[[rows[i] for i in pairs["pair_id"]]]  # (n_pairs, n_rules, 3)
     delta, relevance = p[..., 0] - p[..., 1], 1 - p[..., 2]
-    return Scores.from_discrepancy(
-        delta, relevance.clip(0, 1), rule_ids, pairs["pair_id"].to_list()
-    )
+    delta[np.abs(delta) < dead_zone] = 0.0
+    identity = Identity.of(rules, pairs)
+    return Scores.from_discrepancy(delta, relevance.clip(0, 1), identity=identity)

@@ -28,6 +28,87 @@ def test_jsonl_gz_csv_and_parquet_read_alike(tmp_path):
     assert tables[0]["preference"].to_list() == [-1, None]
 
 
+def test_a_name_a_folder_and_a_glob_are_read_and_rows_numbered_through(tmp_path):
+    assert rk.load_pairs("embedded").equals(rk.sources.load("embedded"))
+    parts = tmp_path / "parts"
+    parts.mkdir()
+    for name in ("a", "b"):
+        write(parts / f"{name}.jsonl", GOOD, {**GOOD, "prompt": name})
+    (parts / "README.md").write_text("not a file of pairs")
+    whole = rk.load_pairs(parts)
+    assert whole["pair_id"].to_list() == ["0", "1", "2", "3"]
+    assert whole["prompt"].to_list() == ["q", "a", "q", "b"]
+    assert rk.load_pairs(f"{parts}/*.jsonl").equals(whole)
+    assert rk.load_pairs(str(tmp_path / "**" / "b.jsonl"))["prompt"].to_list() == ["q", "b"]
+    whole.write_ipc_stream(tmp_path / "data-00000-of-00001.arrow")
+    assert rk.load_pairs(tmp_path / "data-00000-of-00001.arrow").equals(whole)
+
+
+def test_missing_files_list_what_is_known_and_a_folder_without_pairs_says_so(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no such file: nowhere.*embedded"):
+        rk.load_pairs("nowhere/*.jsonl")
+    with pytest.raises(FileNotFoundError, match=r"no file of pairs in the folder .*\.parquet"):
+        rk.load_pairs(tmp_path)
+
+
+def test_the_same_id_in_two_files_is_refused(tmp_path):
+    for name in ("a", "b"):
+        write(tmp_path / f"{name}.jsonl", {"pair_id": "7", **GOOD})
+    with pytest.raises(ValueError, match="'pair_id', row 1 occurs twice"):
+        rk.load_pairs(tmp_path)
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_a_csv_is_read_by_the_separator_of_its_head_and_numerals_stay_texts(tmp_path, separator):
+    path = tmp_path / "p.csv"
+    lines = ["prompt|response_a|response_b|preference|n", "2 + 2|4|5|1|7", "3 + 3|6|7|-1|8"]
+    path.write_text("\n".join(lines).replace("|", separator), encoding="utf-8-sig")
+    found = rk.load_pairs(path)
+    assert found["response_a"].to_list() == ["4", "6"]
+    assert found["preference"].to_list() == [1, -1]
+    assert found["n"].to_list() == [7, 8]
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path):
+    path = tmp_path / "p.jsonl"
+    path.write_text(json.dumps(GOOD) + "\n", encoding="utf-8-sig")
+    assert rk.load_pairs(path)["prompt"].to_list() == ["q"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("p.csv", "prompt,response_a,response_b\né,a,b".encode("latin-1"), "not UTF-8 .byte 0xe9"),
+        ("p.jsonl", '{"prompt": "é"}'.encode("latin-1"), "not UTF-8 .byte 0xe9"),
+        ("p.parquet", b"no parquet", "not readable by its ending"),
+        ("p.arrow", b"no arrow", "not readable by its ending"),
+        ("p.jsonl.gz", b"no gzip", "not readable by its ending"),
+        ("p.csv", b"", "not readable by its ending"),
+    ],
+)
+def test_a_file_of_another_format_or_encoding_is_named_in_one_line(
+    tmp_path, name, content, message
+):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=message) as error:
+        rk.load_pairs(tmp_path / name)
+    assert str(error.value).startswith(str(tmp_path / name))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("other", ["question", "instruction", "query", "input"])
+def test_a_prompt_under_another_name_is_asked_to_be_renamed(tmp_path, other):
+    row = {other: "q", "response_a": "x", "response_b": "y"}
+    with pytest.raises(ValueError, match=f"no column 'prompt' but '{other}'; allowed: rename"):
+        rk.load_pairs(write(tmp_path / "p.jsonl", row))
+
+
+def test_chosen_and_rejected_of_equal_scores_are_a_tie(tmp_path):
+    row = {"prompt": "q", "chosen": "good", "rejected": "bad", "score_chosen": 7.5}
+    rows = [row | {"score_rejected": 7.5}, row | {"score_rejected": 6.0}, row]
+    assert rk.load_pairs(write(tmp_path / "p.jsonl", *rows))["preference"].to_list() == [0, 1, 1]
+
+
 CHAT = [{"role": "user", "content": "q"}]
 
 

@@ -117,9 +117,18 @@ def rows_of(value) -> list[list[str]]:
 def test_the_table_of_scores_counts_zeros_and_decisive_ratings():
     scores = rk.Scores(np.array([[1, 0.5], [0, 0.5]]), np.array([[-1, 0.5], [0, 0.2]]))
     assert rows_of(scores) == [
-        ["all rules", "0.575", "2.000", "50.0%", "25.0%"],
-        ["r000", "1.000", "2.000", "50.0%", "50.0%"],
-        ["r001", "0.150", "0.300", "50.0%", "0.0%"],
+        ["all rules", "4", "0.575", "2.000", "50.0%", "25.0%"],
+        ["r000", "2", "1.000", "2.000", "50.0%", "50.0%"],
+        ["r001", "2", "0.150", "0.300", "50.0%", "0.0%"],
+    ]
+
+
+def test_the_table_of_scores_counts_what_was_rated():
+    a = np.array([[1, np.nan], [0, np.nan]])
+    scores = rk.Scores(a, -a, rated=~np.isnan(a))
+    assert rows_of(scores)[1:] == [
+        ["r000", "2", "1.000", "2.000", "50.0%", "50.0%"],
+        ["r001", "0", "", "", "", ""],
     ]
 
 
