@@ -30,14 +30,14 @@ def run(arguments: argparse.Namespace) -> int:
     from rulekit import runs
 
     try:
-        parameters = {name: yaml.safe_load(value) for name, value in arguments.p}
+        parameters = {name: _value(name, value) for name, value in arguments.p}
         folder = runs.run(
             arguments.recipe, parameters=parameters, runs=arguments.runs, resume=arguments.resume
         )
     except runs.StepFailed as error:
         print(f"rulekit: {error}", file=sys.stderr)
         return 1
-    except (ValueError, FileNotFoundError, yaml.YAMLError) as error:
+    except (ValueError, OSError) as error:
         print(f"rulekit: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -48,3 +48,10 @@ def run(arguments: argparse.Namespace) -> int:
         return 130
     print(f"open {folder}/html/ for the results; figures in {folder}/metrics.json")
     return 0
+
+
+def _value(name: str, text: str):
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ValueError(f"-p {name}: {text!r} is no YAML; allowed: such as 3 or [1, 2]") from None

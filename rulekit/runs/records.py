@@ -1,0 +1,93 @@
+"""What a run leaves besides its notebooks: figures, tables, and where they come from.
+
+Notebooks hand figures and frames to `save_metrics` and `save_table`; `execution` collects them and
+writes the provenance.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import distribution, version
+from pathlib import Path
+
+from rulekit.files import resource, sha256_file, write_atomically, write_json
+from rulekit.runs.recipe import FILE_NAME
+
+_PACKAGES = ("rulekit", "numpy", "numba", "polars", "torch", "transformers", "altair", "papermill")
+
+
+def save_metrics(artefacts: str | Path, step: str, metrics: dict) -> None:
+    """Record the metrics of one step; nothing is written when `artefacts` is empty.
+
+    Raises
+    ------
+    ValueError
+        If the step's name is no name of a file.
+    """
+    if str(artefacts):
+        write_json(Path(artefacts) / "metrics" / f"{_file_name(step)}.json", metrics)
+
+
+def save_table(frame, artefacts: str | Path, name: str) -> None:
+    """Write a Polars frame under a name as Parquet, atomically; nothing when `artefacts` is empty.
+
+    Raises
+    ------
+    ValueError
+        If the name is no name of a file.
+    """
+    if str(artefacts):
+        write_atomically(Path(artefacts) / f"{_file_name(name)}.parquet", frame.write_parquet)
+
+
+def _file_name(name: str) -> str:
+    if not FILE_NAME.fullmatch(name):
+        raise ValueError(f"name {name!r}; allowed: letters, digits, ., - and _, no path")
+    return name
+
+
+def collect_metrics(folder: str | Path) -> dict:
+    """All figures of a run: step → figures."""
+    files = sorted(Path(folder).glob("artefacts/metrics/*.json"))
+    metrics: dict[str, dict] = {}
+    for file in files:
+        step = file.stem.removesuffix(".seconds")
+        metrics.setdefault(step, {}).update(json.loads(file.read_text(encoding="utf-8")))
+    return metrics
+
+
+def provenance(recipe: str, steps: list[dict]) -> dict:
+    """Where a run comes from: recipe, parameters, commit, data, versions, command."""
+    data = {f"data/{n}": sha256_file(resource(f"data/{n}")) for n in ("pairs.jsonl", "rules.yaml")}
+    return {
+        "recipe": recipe,
+        "steps": steps,
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "git_commit": kit_commit(),
+        "data_sha256": data,
+        "versions": {"python": platform.python_version(), **{p: version(p) for p in _PACKAGES}},
+        "command": sys.argv,
+    }
+
+
+def kit_commit() -> str | None:
+    """The git commit of the kit itself: of its checkout, or that it was installed from.
+
+    None where there is none, or no git. A repository that one happens to stand in, or that holds
+    the environment which the kit is installed in, is not looked at.
+    """
+    root = Path(__file__).resolve().parents[2]
+    if (root / ".git").exists() and (root / "pyproject.toml").is_file():
+        command = ["git", "-C", str(root), "rev-parse", "HEAD"]
+        try:
+            found = subprocess.run(command, capture_output=True, text=True, check=False)
+        except OSError:
+            return None
+        return found.stdout.strip() or None
+    installed = distribution("rulekit").read_text("direct_url.json")
+    told = json.loads(installed) if installed else {}
+    return told.get("vcs_info", {}).get("commit_id")
