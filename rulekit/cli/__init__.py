@@ -1,7 +1,7 @@
 """The command line: arguments come in, an exit status goes out; one file a command.
 
-`rulekit run RECIPE` (`run`), `rulekit annotate PAIRS` (`annotate`), `rulekit train WHAT`
-(`rulekit.training.__main__`, a program of its own under ``torchrun``).
+`rulekit run RECIPE` (`run`), `rulekit annotate PAIRS` (`annotate`), `rulekit store ACTION`
+(`store`), `rulekit train WHAT` (`rulekit.training.__main__`, a program of its own under ``torchrun``).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import argparse
 import sys
 
 from rulekit import __version__
-from rulekit.cli import annotate, run
+from rulekit.cli import annotate, run, store
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -26,6 +26,7 @@ def main(argv: list[str] | None = None) -> int:
     for name, command, does in (
         ("run", run, "execute a recipe of notebooks, headless"),
         ("annotate", annotate, "rate pairs into a store, or check a judge"),
+        ("store", store, "check, merge or export files of ratings"),
     ):
         own = commands.add_parser(name, help=does)
         command.add_arguments(own)

@@ -21,10 +21,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "pairs",
         nargs="?",
-        help="file of pairs, or name of a data set; with --check a labelled "
+        help="file, folder or glob of pairs, or name of a data set; with --check a labelled "
         f"data set (default: {_LABELLED}), or a file with prompt, response, rule, label",
     )
-    add("--rules", help="YAML file of rules (default: the rules that come with the kit)")
+    add("--rules", help="YAML file or name of a rule set (default: those that come with the kit)")
     add("--judge", default="encoder", help="name of a judge (default: encoder)")
     add(
         "-o",
@@ -36,8 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--store",
-        default="ratings",
-        help="folder of the ratings; run again to go on (default: ratings)",
+        default="ratings.sqlite",
+        help="file of the ratings; run again to go on (default: ratings.sqlite)",
     )
     add(
         "--out",
@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder for scores or labels, what is missing, and the ledger (default: annotated)",
     )
     add("--export", metavar="FOLDER", help="write a Hugging Face data set folder of the ratings")
-    add("--adapter", metavar="FILE", help="Rule Adapter: rate only the rules it names")
+    add("--adapter", metavar="PATH", help="Rule Adapter: rate only the rules it names")
     add("-k", type=int, help="rules a pair with --adapter (default: 5, or all where fewer)")
     add(
         "--until",
@@ -76,6 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do it; returns the exit status: 0 done, 1 ratings are missing, 2 bad arguments, 130 interrupted."""
+    from rulekit.judges.contract import Stopped
     from rulekit.rating.job import Incomplete
 
     try:
@@ -83,8 +84,8 @@ def run(arguments: argparse.Namespace) -> int:
     except FileNotFoundError as error:
         return _say(f"no such file: {error.filename}" if error.filename else str(error), 2)
     except Incomplete as error:
-        go_on = "" if "budget" in error.stopped else "; the same command asks for them again"
-        return _say(f"{error}{go_on}", 1)
+        spent = error.stopped is Stopped.BUDGET
+        return _say(f"{error}{'' if spent else '; the same command asks for them again'}", 1)
     except (RuntimeError, OSError) as error:
         return _say(f"{error}; the same command goes on", 1)
     except ValueError as error:
@@ -108,16 +109,12 @@ def _action(arguments: argparse.Namespace):
 def _judges() -> str:
     from rulekit import judges
 
-    lines = [
-        f"  {n}: {', '.join(judges.options(n)) or 'none'}"
-        for n in judges.names()
-        if n != "recorded"
-    ]
+    lines = [f"  {n}: {', '.join(judges.options(n)) or 'none'}" for n in judges.names()]
     return "judges and their options (-o NAME VALUE):\n" + "\n".join(lines)
 
 
 def _annotate(arguments: argparse.Namespace) -> None:
-    from rulekit.rating.annotation import annotate_to_folder
+    from rulekit.rating.annotation import annotate
     from rulekit.rating.export import write_dataset
     from rulekit.rating.job import Incomplete
     from rulekit.rating.ledger import Ledger
@@ -125,62 +122,54 @@ def _annotate(arguments: argparse.Namespace) -> None:
 
     _refuse_unused(arguments)
     pairs, rules = _pairs(arguments), _rules(arguments)
-    adapter = _adapter(arguments.adapter) if arguments.adapter else None
+    only = _named(arguments, pairs, rules)
     judge, out, ledger = _judge(arguments), Path(arguments.out), Ledger()
     settings = {"batch": arguments.batch, "price": arguments.price, "ledger": ledger}
+    if arguments.until is not None:
+        step = 1 if arguments.step is None else arguments.step
+        settings |= {"until": arguments.until, "step": step}
     gap = None
-    with Store(arguments.store, judge.identity) as store:
-        work = (pairs, rules, judge, store)
+    with Store(arguments.store) as store:
         try:
-            if adapter is None:
-                annotate_to_folder(out, *work, **settings)
-            else:
-                _adaptive(arguments, out, adapter, work, settings)
+            annotate(pairs, rules, judge, store=store, only=only, out=out, **settings)
         except Incomplete as error:
             gap, pairs = error, pairs.filter(error.complete)
         finally:
-            _report(ledger, out, store, rules)
+            _report(ledger, out, store, judge, rules)
+        if only is not None and len(pairs):
+            _write_labels(out)
         if arguments.export and len(pairs):
-            write_dataset(arguments.export, pairs, rules, store, _figures(ledger))
+            figures = _figures(ledger)
+            write_dataset(
+                pairs, rules, store, arguments.export, judge=judge.identity, figures=figures
+            )
             print(f"data set: {arguments.export}")
     if gap is not None:
         gap.args = (f"{gap}; {out}/missing.parquet lists the missing ratings",)
         raise gap
 
 
-def _adaptive(arguments, out: Path, adapter, work, settings) -> None:
-    """Rate what the adapter names; writes labels, and what is missing, of the complete pairs."""
-    import polars as pl
+def _named(arguments: argparse.Namespace, pairs, rules):
+    """The rules that the adapter names for each pair, or None."""
+    if arguments.adapter is None:
+        return None
+    from rulekit.training import RuleAdapter
 
-    from rulekit.files import write_atomically
-    from rulekit.rating.adaptive import annotate_adaptive, annotate_anytime
-    from rulekit.rating.annotation import write_missing
-    from rulekit.rating.job import Incomplete
+    k = arguments.max_rules if arguments.until is not None else arguments.k
+    if k is None:
+        k = len(rules) if arguments.until is not None else min(5, len(rules))
+    if not 1 <= k <= len(rules):
+        raise ValueError(f"{k} rules a pair; allowed: 1 to {len(rules)}")
+    return RuleAdapter.load(arguments.adapter).select(pairs, k)
 
-    gap, ids = None, work[0]["pair_id"]
-    try:
-        if arguments.until is None:
-            result = annotate_adaptive(*work, adapter, arguments.k, **settings)
-        else:
-            steps = {"step": arguments.step or 1, "max_rules": arguments.max_rules}
-            result = annotate_anytime(*work, adapter, arguments.until, **steps, **settings)
-    except Incomplete as error:
-        gap, result, ids = error, error.result, ids.filter(error.complete)
-    write_missing(out / "missing.parquet", iter([] if gap is None else [gap.missing]))
-    if len(ids):
-        anytime = arguments.until is not None
-        labels = result if anytime else result.labels()
-        n_rated = labels.n_rated if anytime else [result.scores.n_rules] * len(ids)
-        columns = {
-            "pair_id": ids,
-            "margin": labels.margin,
-            "preference": labels.preference,
-            "confidence": labels.confidence,
-            "n_rated": n_rated,
-        }
-        write_atomically(out / "labels.parquet", pl.DataFrame(columns).write_parquet)
-    if gap is not None:
-        raise gap
+
+def _write_labels(out: Path) -> None:
+    """Labels of the pairs whose named rules are all rated, and by how many rules."""
+    from rulekit.inputs.scores import Scores
+    from rulekit.labels import label
+
+    scores = Scores.read(out / "scores.parquet")
+    label(scores).write(out / "labels.parquet")
 
 
 def _check(arguments: argparse.Namespace) -> None:
@@ -202,15 +191,15 @@ def _check(arguments: argparse.Namespace) -> None:
     judge, out, ledger = _judge(arguments), Path(arguments.out), Ledger()
     settings = {"batch": arguments.batch, "price": arguments.price, "ledger": ledger}
     gap = None
-    with Store(arguments.store, judge.identity) as store:
+    with Store(arguments.store) as store:
         try:
-            p = quality.rate_labelled(judge, data, store, **settings)
+            p = quality.rate_labelled(data, judge, store=store, **settings)
         except Incomplete as error:
             if error.result is None:
                 raise
             gap, (data, p) = error, error.result
         finally:
-            _report(ledger, out, store, data.rules)
+            _report(ledger, out, store, judge, data.rules)
     table = quality.judge_quality(p, data)
     write_atomically(out / "quality.parquet", table.write_parquet)
     with pl.Config(
@@ -240,7 +229,7 @@ def _order_effects(arguments: argparse.Namespace) -> None:
     if arguments.order_effects < 1:
         raise ValueError(f"--order-effects is {arguments.order_effects}; allowed: 1 or more")
     pairs, rules = _pairs(arguments), _rules(arguments)
-    table = order_effects(_judge(arguments), pairs, rules, arguments.order_effects)
+    table = order_effects(pairs, rules, _judge(arguments), arguments.order_effects)
     path = write_atomically(Path(arguments.out) / "order_effects.parquet", table.write_parquet)
     with pl.Config(
         tbl_rows=-1,
@@ -277,44 +266,23 @@ def _option(name: str) -> str:
 
 
 def _pairs(arguments: argparse.Namespace):
-    from rulekit.inputs import sources
-    from rulekit.inputs.readers import load_pairs
+    from rulekit.inputs import load_pairs, sources
 
     if arguments.pairs is None:
         raise ValueError("no pairs; allowed: a file, or one of " + ", ".join(sources.SOURCES))
-    if arguments.pairs in sources.SOURCES:
-        return sources.load(arguments.pairs)
     return load_pairs(arguments.pairs)
 
 
 def _rules(arguments: argparse.Namespace):
-    from rulekit.files import resource
     from rulekit.inputs.rules import RuleSet
 
-    return RuleSet.load(arguments.rules or resource("data/rules.yaml"))
-
-
-def _adapter(path: str):
-    import zipfile
-
-    from rulekit.training import RuleAdapter
-
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"no such file: {path}")
-    if not zipfile.is_zipfile(path):
-        raise ValueError(f"{path}: no Rule Adapter; allowed: a file that RuleAdapter.save wrote")
-    try:
-        return RuleAdapter.load(path)
-    except KeyError as error:
-        raise ValueError(
-            f"{path}: no Rule Adapter ({error.args[0]}); allowed: a file that RuleAdapter.save wrote"
-        ) from None
+    return RuleSet.load(arguments.rules or "embedded")
 
 
 def _judge(arguments: argparse.Namespace):
     import yaml
 
-    from rulekit.judges import judge_named
+    from rulekit.judges import judge
 
     options = {}
     for name, value in arguments.o:
@@ -324,7 +292,7 @@ def _judge(arguments: argparse.Namespace):
             raise ValueError(
                 f"-o {name}: {value!r} is no YAML; allowed: such as 3 or {{a: 1}}"
             ) from None
-    return judge_named(arguments.judge, **options)
+    return judge(arguments.judge, **options)
 
 
 # Report ------------------------------------------------------------------------------------------
@@ -345,17 +313,17 @@ def _figures(ledger) -> dict[str, object]:
     return figures
 
 
-def _report(ledger, out: Path, store, rules) -> None:
+def _report(ledger, out: Path, store, judge, rules) -> None:
     from rulekit import __version__
     from rulekit.files import write_json
 
-    spent = dict(store.spending())
+    spent = dict(store.spending(judge.identity))
     write_json(
         out / "ledger.json",
         ledger.as_dict()
         | {
             "all_runs": spent,
-            "judge": store.identity,
+            "judge": judge.identity,
             "rules_sha256": rules.hash,
             "n_rules": len(rules),
             "rulekit": __version__,

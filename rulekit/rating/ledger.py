@@ -1,6 +1,6 @@
-"""The books of a run: what it asked for, made and spent, what each call of a judge tells, how far it is.
+"""The books of a run: what it asked for, made and spent, and how far it is.
 
-`job` fills a `Ledger` from what a `Call` tells, and shows `Progress`.
+`job` fills a `Ledger` from what each `Rating` tells, and shows `Progress`.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import sys
 import time
-import uuid
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -90,58 +89,6 @@ class Ledger:
         )
 
 
-def run_of(judge) -> str:
-    """Under which a judge's spending is noted: one for as long as its `spending` lives."""
-    spending = getattr(judge, "spending", None)
-    if spending is None:
-        return uuid.uuid4().hex
-    if not hasattr(spending, "run"):
-        spending.run = uuid.uuid4().hex
-    return spending.run
-
-
-class Call:
-    """What a judge tells of one call of its `rate`, where it tells anything."""
-
-    def __init__(self, judge) -> None:
-        self.judge, self.tokens, self.start = judge, _tokens(judge), time.perf_counter()
-        self.before = getattr(judge, "last", None), getattr(judge, "report", None)
-
-    def _new(self, name: str, before: object) -> object:
-        now = getattr(self.judge, name, None)
-        return None if now is before else now
-
-    @property
-    def last(self):
-        return self._new("last", self.before[0])
-
-    @property
-    def report(self):
-        return self._new("report", self.before[1])
-
-    @property
-    def seconds(self) -> float:
-        return round(time.perf_counter() - self.start, 3)
-
-    @property
-    def failures(self) -> dict[tuple[int, int], str]:
-        return getattr(self.last, "failures", {})
-
-    def rescued(self, shape: tuple[int, int]) -> np.ndarray:
-        p = getattr(self.last, "probabilities", None)
-        return np.full((*shape, 3), np.nan, np.float32) if p is None else p
-
-    def mass(self, shape: tuple[int, int]) -> np.ndarray | None:
-        mass = getattr(self.last, "mass", None)
-        return mass if np.shape(mass) == shape else None
-
-    def told(self) -> dict[str, int]:
-        report = self.report
-        names = ("tokens", "truncated", "tokens_cut")
-        told = {n: int(getattr(report, n, 0)) for n in names}
-        return told | {"tokens": told["tokens"] + _tokens(self.judge) - self.tokens}
-
-
 class Progress:
     """A bar where somebody looks, a line a minute where nobody does, nothing in tests."""
 
@@ -177,11 +124,6 @@ class Progress:
                 file=sys.stderr,
                 flush=True,
             )
-
-
-def _tokens(judge) -> int:
-    spending = getattr(judge, "spending", None)
-    return getattr(spending, "prompt_tokens", 0) + getattr(spending, "completion_tokens", 0)
 
 
 def _silent() -> bool:

@@ -13,7 +13,7 @@ import polars as pl
 
 from rulekit.inputs.pairs import conversation
 from rulekit.inputs.sources import Labelled
-from rulekit.judges.contract import Rater
+from rulekit.judges.contract import Judge
 from rulekit.measures import (
     auc,
     auc_resampled,
@@ -41,12 +41,14 @@ _PROMPTS = 10  # fewer are too few to resample
 
 
 def rate_labelled(
-    judge: Rater,
     data: Labelled,
-    store: Store | str | Path,
+    judge: Judge,
     *,
+    store: Store | str | Path | None = None,
+    batch: int = 64,
+    price: float = 0.0,
     ledger: Ledger | None = None,
-    **settings,
+    progress: bool = True,
 ) -> np.ndarray:
     """Ratings of labelled responses through a store, float32 (n_responses, n_rules, 3).
 
@@ -54,10 +56,10 @@ def rate_labelled(
 
     Parameters
     ----------
-    judge, store, ledger, settings
-        As for `annotate`.
     data
         n_responses responses and n_rules rules, of `rulekit.inputs.read_labelled`.
+    judge, store, batch, price, ledger, progress
+        As for `annotate`.
 
     Raises
     ------
@@ -66,13 +68,14 @@ def rate_labelled(
         ratings.
     """
     columns = {"response": data.responses}
-    job = Job(data.prompts, columns, data.rules, judge, store, ledger=ledger, **settings)
+    settings = {"batch": batch, "price": price, "ledger": ledger, "progress": progress}
+    job = Job(data.prompts, columns, data.rules, judge, store, **settings)
     known = ~np.isnan(data.scores)
     of_key = np.zeros((len(job.keys), len(data.rules)), bool)
     np.logical_or.at(of_key, job.index[:, 0], known)
     with job:
         job.rate(of_key.__getitem__)
-        p = job.probabilities()
+        p = np.concatenate([p[:, 0] for _, p in job.blocks(np.arange(len(data.prompts)))])
         complete = ~(np.isnan(p[..., 0]) & known).any(axis=1)
         result = _rows(data, complete), p[complete]
         result = result if complete.any() else None

@@ -1,19 +1,18 @@
-"""The store of ratings: size on disk, time to write, time to resume and peak memory, beside SQLite.
+"""The store of ratings: time to write and to find again, bytes a rating, memory; kills and damage by the hundred.
 
-    python tests/benchmarks/store.py [--large] [--folder FOLDER]
+    python tests/benchmarks/store.py [--large] [--kills N] [--damage N] [--folder FOLDER]
 
-Synthetic ratings under 100 rules, 10^6 of them; with --large also 10^8 (SQLite at 10^6 only; the
-last lines say how much disk that takes). Every phase runs in a process of its own. To resume is to
-open the store and look up every (response, rule) once, as `annotate` does; the last table is
-`annotate_to_folder` itself with a judge that costs nothing, from nothing and again with everything
-stored. Peak memory is that of the process's own pages; the mapped files belong to the page cache
-and can be dropped at any time.
+Synthetic ratings under 100 rules, 10^6 of them, with --large also 10^7, beside the floor: the same
+float32 numbers as one plain file, flushed to disk after every batch too, and read. To find again is
+to open the store and look up every (response, rule) once, as `annotate` does. The second table is
+`annotate` with ``out=`` and a judge that costs nothing, from nothing and again with everything
+stored. Every phase runs in a process of its own; memory is the peak of its own pages.
 """
 
 import argparse
 import multiprocessing
+import os
 import shutil
-import sqlite3
 import tempfile
 import threading
 import time
@@ -23,12 +22,15 @@ import numpy as np
 import polars as pl
 
 from rulekit.inputs.rules import RuleSet
-from rulekit.rating.annotation import annotate_to_folder
+from rulekit.judges import Rating
+from rulekit.rating.annotation import annotate
 from rulekit.rating.ledger import Ledger
-from rulekit.rating.sorted_parts import KEY, RECORD
-from rulekit.rating.store import Store
+from rulekit.rating.store import KEY, Store
+from tests.rating.damage import fuzz, fuzzed_store
+from tests.rating.helpers import assert_whole
+from tests.rating.processes import kill_often
 
-RULES, BATCH, LOOKED_UP = 100, 1000, 4096  # responses a batch and a look-up
+RULES, BATCH, LOOKED_UP = 100, 1000, 2600  # responses a batch and a look-up
 
 
 def response_keys(n: int) -> np.ndarray:
@@ -40,40 +42,59 @@ def rule_keys() -> np.ndarray:
 
 
 def ratings(start: int, n: int) -> np.ndarray:
-    """Float32 (n, RULES, 3), the same for the same start."""
-    p = np.random.default_rng(start).random((n, RULES, 3), dtype=np.float32)
-    return p / p.sum(axis=2, keepdims=True)
+    """Float32 (n, RULES, 4), the same for the same start."""
+    p = np.random.default_rng(start).random((n, RULES, 4), dtype=np.float32)
+    p[..., :3] /= p[..., :3].sum(axis=2, keepdims=True)
+    return p
+
+
+def make_only(folder: str, n: int) -> None:
+    """What the numbers themselves take; it is taken off the times to write."""
+    for i in range(0, n, BATCH):
+        ratings(i, min(BATCH, n - i))
 
 
 def fill_store(folder: str, n: int) -> None:
     keys, rules = response_keys(n), rule_keys()
-    with Store(folder, "benchmark") as store:
+    with Store(f"{folder}/r.sqlite") as store:
         for i in range(0, n, BATCH):
-            store.add(keys[i : i + BATCH], rules, ratings(i, min(BATCH, n - i)))
+            p = ratings(i, min(BATCH, n - i))
+            store.add("benchmark", keys[i : i + BATCH], rules, p[..., :3], p[..., 3])
 
 
-def resume_store(folder: str, n: int) -> int:
+def find_store(folder: str, n: int) -> int:
     keys, rules, missing = np.sort(response_keys(n)), rule_keys(), 0
-    with Store(folder, "benchmark") as store:
+    with Store(f"{folder}/r.sqlite") as store:
         for i in range(0, n, LOOKED_UP):
-            missing += int(np.isnan(store.get(keys[i : i + LOOKED_UP], rules)[..., 0]).sum())
+            found = store.get("benchmark", keys[i : i + LOOKED_UP], rules)
+            missing += int(np.isnan(found[..., 0]).sum())
     return missing
 
 
 def check_store(folder: str, n: int) -> int:
     keys, rules = response_keys(n), rule_keys()
-    with Store(folder, "benchmark") as store:
-        store.verify()
+    with Store(f"{folder}/r.sqlite") as store:
         wrong = sum(
-            int((store.get(keys[i : i + BATCH], rules) != ratings(i, BATCH)).sum())
+            int((store.get("benchmark", keys[i : i + BATCH], rules) != ratings(i, BATCH)).sum())
             for i in range(0, n, max(BATCH, n // 50 // BATCH * BATCH))
         )
-        return wrong + len(store) - n * RULES
+        return wrong + store.check()["ratings"] - n * RULES
 
 
-def merge_store(folder: str, n: int) -> None:
-    with Store(folder, "benchmark") as store:
-        store.compact()
+def fill_floor(folder: str, n: int) -> None:
+    with Path(f"{folder}/raw").open("wb") as file:
+        for i in range(0, n, BATCH):
+            file.write(ratings(i, min(BATCH, n - i)).tobytes())
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def find_floor(folder: str, n: int) -> int:
+    missing = 0
+    with Path(f"{folder}/raw").open("rb") as file:
+        while data := file.read(LOOKED_UP * RULES * 16):
+            missing += int(np.isnan(np.frombuffer(data, np.float32)).sum())
+    return missing
 
 
 class FreeJudge:
@@ -81,11 +102,11 @@ class FreeJudge:
 
     identity = "benchmark"
 
-    def rate(self, prompts, responses, rules, mask=None) -> np.ndarray:
+    def rate(self, prompts, responses, rules, mask=None) -> Rating:
         p = np.random.default_rng(len(responses[0])).random(
             (len(responses), len(rules), 3), np.float32
         )
-        return p / p.sum(axis=2, keepdims=True)
+        return Rating(p / p.sum(axis=2, keepdims=True))
 
 
 def annotate_all(folder: str, n: int) -> int:
@@ -101,45 +122,14 @@ def annotate_all(folder: str, n: int) -> int:
         }
     )
     rules, ledger = RuleSet.from_texts([f"Promise {j} is kept." for j in range(RULES)]), Ledger()
-    annotate_to_folder(
-        f"{folder}/out", pairs, rules, FreeJudge(), folder, batch=BATCH, ledger=ledger
-    )
+    where = {"store": f"{folder}/r.sqlite", "out": f"{folder}/out"}
+    annotate(pairs, rules, FreeJudge(), **where, batch=BATCH, ledger=ledger)
     return ledger.stored
 
 
 def start_only(folder: str, n: int) -> None:
     """What the imports alone take."""
     time.sleep(0.1)
-
-
-def fill_sqlite(folder: str, n: int) -> None:
-    keys, rules = response_keys(n), rule_keys()
-    base = sqlite3.connect(f"{folder}/ratings.sqlite")
-    base.execute("pragma journal_mode = wal")
-    base.execute(
-        "create table r (response blob, rule blob, no real, irrelevant real, yes real, "
-        "primary key (response, rule)) without rowid"
-    )
-    names = [bytes(r).ljust(16, b"\0") for r in rules]
-    for i in range(0, n, BATCH):
-        p = ratings(i, min(BATCH, n - i)).astype(float)
-        rows = (
-            (bytes(k).ljust(16, b"\0"), names[j], *p[a, j].tolist())
-            for a, k in enumerate(keys[i : i + BATCH])
-            for j in range(RULES)
-        )
-        with base:
-            base.executemany("insert or ignore into r values (?, ?, ?, ?, ?)", rows)
-    base.execute("pragma wal_checkpoint(truncate)")
-    base.close()
-
-
-def resume_sqlite(folder: str, n: int) -> int:
-    base, missing = sqlite3.connect(f"{folder}/ratings.sqlite"), 0
-    for key in np.sort(response_keys(n)):
-        query = "select rule, no, irrelevant, yes from r where response = ?"
-        missing += RULES - len(base.execute(query, (bytes(key).ljust(16, b"\0"),)).fetchall())
-    return missing
 
 
 def _watch(call, folder: str, n: int, pipe) -> None:
@@ -173,36 +163,32 @@ def measured(call, folder: str, n: int) -> tuple[float, float, object]:
     return out
 
 
-def size(folder: str) -> int:
-    return sum(f.stat().st_size for f in Path(folder).rglob("*") if f.is_file())
-
-
 def store_table(sizes: list[int], where: str | None) -> None:
-    ways = {"rulekit": (fill_store, resume_store), "SQLite": (fill_sqlite, resume_sqlite)}
+    ways = {"rulekit": (fill_store, find_store), "floor": (fill_floor, find_floor)}
     print(
-        f"{'ratings':>12} {'':10} {'bytes each':>10} {'write s':>9} {'MiB':>6} {'resume s':>9} {'MiB':>6}"
+        f"{'ratings':>12} {'':8} {'bytes each':>10} {'write s':>8} {'a second':>10} {'MiB':>5} "
+        f"{'find s':>7} {'a second':>11} {'MiB':>5}"
     )
     for n in sizes:
-        for name, (fill, resume) in ways.items():
-            if n > 10**4 and name != "rulekit":
-                continue
-            folder = tempfile.mkdtemp(dir=where)
+        for name, (fill, find) in ways.items():
+            folder, total = tempfile.mkdtemp(dir=where), n * RULES
             try:
+                made_s, _, _ = measured(make_only, folder, n)
                 write_s, write_mib, _ = measured(fill, folder, n)
-                before = size(folder)
-                resume_s, resume_mib, missing = measured(resume, folder, n)
+                write_s -= made_s
+                size = sum(f.stat().st_size for f in Path(folder).iterdir())
+                find_s, find_mib, missing = measured(find, folder, n)
                 print(
-                    f"{n * RULES:12,} {name:10} {before / n / RULES:10.2f} {write_s:9.2f} "
-                    f"{write_mib:6.0f} {resume_s:9.2f} {resume_mib:6.0f}"
+                    f"{total:12,} {name:8} {size / total:10.2f} {write_s:8.2f} "
+                    f"{total / write_s:10,.0f} {write_mib:5.0f} {find_s:7.2f} "
+                    f"{total / find_s:11,.0f} {find_mib:5.0f}"
                 )
                 assert missing == 0
                 if name == "rulekit":
-                    merge_s, merge_mib, _ = measured(merge_store, folder, n)
-                    check_s, _, wrong = measured(check_store, folder, n)
+                    check_s, check_mib, wrong = measured(check_store, folder, n)
                     print(
-                        f"{'':12} {'  merged':10} {size(folder) / n / RULES:10.2f} {merge_s:9.2f} "
-                        f"{merge_mib:6.0f}   every part's checksum and a sample: {wrong} wrong, "
-                        f"{check_s:.1f} s"
+                        f"{'':12} checked whole, and a sample: {wrong} wrong, {check_s:.1f} s, "
+                        f"{check_mib:.0f} MiB"
                     )
             finally:
                 shutil.rmtree(folder)
@@ -210,7 +196,7 @@ def store_table(sizes: list[int], where: str | None) -> None:
 
 def annotate_table(sizes: list[int], where: str | None) -> None:
     _, base, _ = measured(start_only, "", 0)
-    print(f"\nannotate_to_folder; {base:.0f} MiB of the peak are there before it starts")
+    print(f"\nannotate; {base:.0f} MiB of the peak are there before it starts")
     print(f"{'ratings':>12} {'rate s':>9} {'MiB':>6} {'resume s':>9} {'MiB':>6}")
     for n in sizes:
         folder = tempfile.mkdtemp(dir=where)
@@ -223,28 +209,37 @@ def annotate_table(sizes: list[int], where: str | None) -> None:
             shutil.rmtree(folder)
 
 
-def paper(ratings: int = 10**8) -> None:
-    """What follows from the format alone."""
-    responses = ratings // RULES
-    merged = ratings * (4 * 4 + 2) + responses * (16 + 8)
-    print(
-        f"\non paper, {ratings:.0e} ratings of {responses:.0e} responses under {RULES} rules: "
-        f"{ratings * RECORD.itemsize / 1e9:.1f} GB if all of it were in logs "
-        f"({RECORD.itemsize} bytes a rating: two keys of 16, four numbers of 4), "
-        f"{merged / 1e9:.2f} GB merged (18 bytes a rating, 24 a response), and up to as much "
-        f"again while the last merge runs; in memory, a bit a rating and about 70 bytes a "
-        f"response: {(ratings / 8 + 70 * responses) / 2**20:.0f} MiB besides the texts"
-    )
+def kill_table(kills: int, where: str | None) -> None:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.rating.processes"])
+    with tempfile.TemporaryDirectory(dir=where) as folder:
+        n = 28 * kills
+        kill_often(context, f"{folder}/r.sqlite", kills, n)
+        assert_whole(f"{folder}/r.sqlite", n)
+    print(f"\n{kills} kills: all ratings are there, right and once")
+
+
+def damage_table(trials: int, where: str | None) -> None:
+    with tempfile.TemporaryDirectory(dir=where) as folder:
+        path = Path(folder) / "r.sqlite"
+        outcomes = fuzz(path, fuzzed_store(path), trials, seed=1)
+    print(f"\n{trials} damaged files: {dict(outcomes)}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--large", action="store_true", help="also 10^8 ratings")
+    parser.add_argument("--large", action="store_true", help="also 10^7 ratings")
+    parser.add_argument("--kills", type=int, default=0, help="kill that many writers")
+    parser.add_argument("--damage", type=int, default=0, help="read that many damaged copies")
     parser.add_argument("--folder", help="where to put the stores (default: a temporary folder)")
     arguments = parser.parse_args()
-    store_table([10**4, 10**6] if arguments.large else [10**4], arguments.folder)
-    annotate_table([4 * 10**3, 4 * 10**4], arguments.folder)
-    paper()
+    if arguments.kills:
+        kill_table(arguments.kills, arguments.folder)
+    if arguments.damage:
+        damage_table(arguments.damage, arguments.folder)
+    if not (arguments.kills or arguments.damage):
+        store_table([10**4, 10**5] if arguments.large else [10**4], arguments.folder)
+        annotate_table([4 * 10**3, 4 * 10**4], arguments.folder)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from tests.rating.helpers import CELLS, FEW, RULES, expected, refuses, some_pair
 def test_the_command_line_rates_resumes_exports_and_checks(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     some_pairs(6).write_ndjson("pairs.jsonl")
-    RULES.write("rules.yaml")
+    RULES.save("rules.yaml")
     command = ["annotate", "pairs.jsonl", "--rules", "rules.yaml", "--export", "set"]
     assert main(command) == 0
     assert f"{9 * CELLS} ratings made" in capsys.readouterr().out
@@ -44,7 +44,10 @@ SERVER = ["embedded", "--judge", "server", "-o", "model", "m", "-o", "base_url",
         ([], "no pairs; allowed: a file, or one of embedded"),
         (["nothing.jsonl"], "no such file"),
         (["embedded", "--judge", "nobody"], "unknown judge 'nobody'"),
-        (["embedded", "--judge", "recorded"], "judge 'recorded' replays pairs"),
+        (
+            ["embedded", "--judge", "recorded", "-o", "source", "xstest"],
+            "'xstest' comes without ratings",
+        ),
         (["embedded", "--judge", "encoder", "-o", "model", "x"], "judge 'encoder'"),
         (
             ["embedded", "--judge", "local", "-o", "foo", "3"],
@@ -62,7 +65,8 @@ SERVER = ["embedded", "--judge", "server", "-o", "model", "m", "-o", "base_url",
         (["embedded", "--adapter", "x", "--until", "0.9", "-k", "3"], "allowed: --max-rules"),
         (["embedded", "--adapter", "x", "--step", "2"], "--step needs --until"),
         (["embedded", "--adapter", "x.npz"], "no such file: x.npz"),
-        (["embedded", "--adapter", "rules.yaml"], "rules.yaml: no Rule Adapter; allowed: a file"),
+        (["embedded", "--adapter", "rules.yaml"], "rules.yaml: no Rule Adapter; allowed: "),
+        (["embedded", "--store", "."], ". is a folder; allowed: "),
         (["embedded", "--rules", "none.yaml"], "no such file: none.yaml"),
         (["--check", "--rules", "x.yaml"], "--check embedded takes no --rules"),
         (["--check", "nothing.jsonl"], "no such file: nothing.jsonl; allowed: a file, or one of"),
@@ -80,27 +84,29 @@ def test_rates_adaptively_with_a_trained_adapter(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     pairs = some_pairs(12)
     pairs.write_ndjson("pairs.jsonl")
-    RULES.write("rules.yaml")
-    adapter = rk.training.train_rule_adapter(pairs, rk.select(expected(12), 3), epochs=2)
-    adapter.save("adapter.npz", RULES)
-    command = ["annotate", "pairs.jsonl", "--rules", "rules.yaml", "--adapter", "adapter.npz"]
+    RULES.save("rules.yaml")
+    adapter = rk.train_adapter(pairs, rk.select(expected(12), 3), epochs=2)
+    adapter.save("adapter")
+    command = ["annotate", "pairs.jsonl", "--rules", "rules.yaml", "--adapter", "adapter"]
     assert main([*command, "-k", "3"]) == 0
     assert "because their rules were not needed" in capsys.readouterr().out
-    first = pl.read_parquet("annotated/labels.parquet")
-    assert first["n_rated"].unique().to_list() == [3]
+    assert (rk.Scores.read("annotated/scores.parquet").n_rated == 3).all()
+    assert len(rk.Labels.read("annotated/labels.parquet").margin) == 12
     assert main([*command, "--until", "0.55"]) == 0
-    second = pl.read_parquet("annotated/labels.parquet")
-    assert second.filter(pl.col("n_rated") < CELLS)["confidence"].min() >= 0.55
+    sure = rk.Scores.read("annotated/scores.parquet").n_rated < CELLS
+    assert rk.Labels.read("annotated/labels.parquet").confidence[sure].min() >= 0.55
+    assert main([*command, "--until", "0.55", "--step", "0"]) == 2
+    assert "step is 0; allowed: 1 or more" in capsys.readouterr().err
 
 
-def test_a_local_model_and_the_same_model_behind_a_server_share_a_folder_and_no_rating(
+def test_a_local_model_and_the_same_model_behind_a_server_share_a_file_and_no_rating(
     tiny_judge, tmp_path, capsys, monkeypatch
 ):
     """The command line from end to end with a model on disk, and with a server that runs it."""
     monkeypatch.chdir(tmp_path)
     pairs, rules = some_pairs(3), rk.RuleSet(RULES.rules[:2])
     pairs.write_ndjson("pairs.jsonl")
-    rules.write("rules.yaml")
+    rules.save("rules.yaml")
 
     def scores(judge: str, *options: str) -> rk.Scores:
         command = ["annotate", "pairs.jsonl", "--rules", "rules.yaml", "--judge", judge]
@@ -125,7 +131,7 @@ def test_the_command_line_writes_what_is_complete_and_lists_what_is_missing(
 ):
     monkeypatch.chdir(tmp_path)
     some_pairs(8).write_ndjson("pairs.jsonl")
-    FEW.write("rules.yaml")
+    FEW.save("rules.yaml")
     server = Server(steady, refuses("answer 3 again"))
     with serve(server):
         options = "--rules rules.yaml --judge server -o model m --export set -o method logprobs"
@@ -154,7 +160,7 @@ def test_the_command_line_writes_what_is_complete_and_lists_what_is_missing(
 def test_order_effects_from_the_command_line(tiny_judge, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     some_pairs(3).write_ndjson("pairs.jsonl")
-    FEW.write("rules.yaml")
+    FEW.save("rules.yaml")
     command = ["annotate", "pairs.jsonl", "--rules", "rules.yaml", "--order-effects", "2"]
     assert main([*command, "--judge", "local", "-o", "model", str(tiny_judge)]) == 0
     table = pl.read_parquet("annotated/order_effects.parquet")

@@ -8,7 +8,7 @@ import polars as pl
 
 import rulekit as rk
 from rulekit.inputs.rules import RuleSet
-from rulekit.judges import judge_named
+from rulekit.judges import Rating, judge
 from rulekit.rating.annotation import annotate
 from rulekit.rating.store import Store
 from tests.judges.faulty_server import Server
@@ -39,7 +39,7 @@ class HashJudge:
                 if mask is None or mask[i, j]:
                     self.asked.append((prompt, response, rule))
                     p[i, j] = self.one(prompt, response, rule)
-        return p
+        return Rating(p)
 
     def one(self, prompt: str, response: str, rule: str) -> np.ndarray:
         digest = blake2b(f"{prompt}|{response}|{rule}".encode(), digest_size=12).digest()
@@ -65,35 +65,34 @@ FEW = rk.RuleSet(RULES.rules[:2])
 def expected(n: int) -> rk.Scores:
     """Scores of `some_pairs(n)` straight from the judge."""
     pairs, judge = some_pairs(n), HashJudge()
-    a, b = (judge.rate(pairs["prompt"], pairs[c], RULES) for c in ("response_a", "response_b"))
-    return rk.Scores(a[..., 2] - a[..., 0], b[..., 2] - b[..., 0])
+    sides = (pairs["response_a"], pairs["response_b"])
+    a, b = (judge.rate(pairs["prompt"], side, RULES).probabilities for side in sides)
+    identity = rk.Identity.of(RULES, pairs)
+    return rk.Scores(a[..., 2] - a[..., 0], b[..., 2] - b[..., 0], identity=identity)
 
 
-def filled(folder, n: int = 60, compact_at: int = 10**6) -> None:
-    with Store(folder, HashJudge.identity, compact_at=compact_at) as store:
-        annotate(some_pairs(n), RULES, HashJudge(), store, batch=8)
+def filled(path, n: int = 60) -> None:
+    annotate(some_pairs(n), RULES, HashJudge(), store=path, batch=8)
 
 
-def assert_whole(folder, n: int) -> None:
+def assert_whole(path, n: int) -> None:
     """Every rating of `some_pairs(n)` is there, right, and once."""
     judge = HashJudge()
-    with Store(folder, judge.identity) as store:
+    with Store(path) as store:
         n_responses = n + (n + 1) // 2
         assert len(store) == n_responses * CELLS
-        store.verify()
-        scores = annotate(some_pairs(n), RULES, judge, store)
+        store.check()
+        scores = annotate(some_pairs(n), RULES, judge, store=store)
     assert not judge.asked
     assert np.array_equal(scores.a, expected(n).a)
     assert np.array_equal(scores.b, expected(n).b)
 
 
-class Named:
-    """Names rules at random, always the same ones."""
-
-    def select(self, pairs, k):
-        rng = np.random.default_rng(3)
-        order = np.argsort(rng.random((len(pairs), CELLS)), axis=1)[:, :k]
-        return rk.Selection(order, "named", CELLS)
+def named(pairs: pl.DataFrame, k: int) -> rk.Selection:
+    """Rules named at random, always the same ones."""
+    rng = np.random.default_rng(3)
+    order = np.argsort(rng.random((len(pairs), CELLS)), axis=1)[:, :k]
+    return rk.Selection(order, "named", CELLS, identity=rk.Identity.of(RULES, pairs))
 
 
 def dialogues() -> pl.DataFrame:
@@ -118,4 +117,4 @@ def refuses(*texts: str):
 
 def judge_at(server: Server, **options):
     options = {"limits": {"retries": 0, "concurrency": 4}} | options
-    return judge_named("server", model="m", base_url=server.url, method="logprobs", **options)
+    return judge("server", model="m", base_url=server.url, method="logprobs", **options)

@@ -86,7 +86,7 @@ def test_a_file_of_labels_is_a_check_and_cells_without_one_are_skipped(
     tmp_path, capsys, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
-    RULES.write("rules.yaml")
+    RULES.save("rules.yaml")
     rows = [
         {"prompt": f"question {i % 12}", "response": f"answer {i}", "rule": rule, "label": label}
         for i in range(24)
@@ -104,7 +104,7 @@ def test_a_file_of_labels_is_a_check_and_cells_without_one_are_skipped(
     assert np.isnan(data.scores).sum() == 1
     assert len(data.prompts[0]) == 3
     judge = HashJudge()
-    p = quality.rate_labelled(judge, data, "s")
+    p = quality.rate_labelled(data, judge, store="s")
     assert len(judge.asked) == 47
     table = quality.judge_quality(p, data)
     assert table.filter(rule="all", figure="kappa")["n"].item() == 47
@@ -125,7 +125,7 @@ def test_a_file_of_labels_is_a_check_and_cells_without_one_are_skipped(
     ],
 )
 def test_a_wrong_row_of_labels_is_named(tmp_path, change, message):
-    rules = RULES.write(tmp_path / "rules.yaml")
+    rules = RULES.save(tmp_path / "rules.yaml")
     rows = [{"prompt": "p", "response": "r", "rule": "r000", "label": 1}]
     rows.append(rows[0] | {"label": 0} | change)
     path = tmp_path / "labels.jsonl"
