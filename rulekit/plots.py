@@ -296,7 +296,7 @@ def accuracy_against_cost(frame: pl.DataFrame, title: str) -> alt.LayerChart:
     Parameters
     ----------
     frame
-        Columns order, stop, cost in (0, 1], value, low, high, as `rating.cost_curve` gives them.
+        Columns order, stop, cost in (0, 1], value, low, high, as `studies.cost_curve` gives them.
     title
         The finding.
     """

@@ -1,7 +1,7 @@
 """The comparisons that the notebooks show, a frame of figures each.
 
 Pairs, scores and judges come in; tables with intervals go out. Open `selection_accuracy` first; `trained` is
-about models, `comparison` about selectors, `judges` about judges.
+about models, `comparison` about selectors, `costs` about cost, `judges` about judges.
 """
 
 from rulekit.studies.comparison import (
@@ -10,6 +10,7 @@ from rulekit.studies.comparison import (
     compare_simulated,
     label_calibration,
 )
+from rulekit.studies.costs import cost_curve
 from rulekit.studies.judges import (
     cost_ratio,
     distillation_report,
@@ -17,16 +18,18 @@ from rulekit.studies.judges import (
     judge_outcomes,
     judge_report,
     network_table,
-    proposition_table,
     ranking_agreement,
     reader_agreement,
 )
+from rulekit.studies.new_texts import direction_table, proposition_findings, proposition_table
+from rulekit.studies.position import position_audit
 from rulekit.studies.rules import near_duplicates
 from rulekit.studies.selection_accuracy import (
     accuracy_row,
     explain_pair,
     length_margin,
     rule_orders,
+    selection_findings,
     selection_grid,
     selection_table,
 )
@@ -38,7 +41,9 @@ __all__ = [
     "adaptive_gaps",
     "compare_rated",
     "compare_simulated",
+    "cost_curve",
     "cost_ratio",
+    "direction_table",
     "distillation_report",
     "explain_pair",
     "judge_agreement",
@@ -48,11 +53,14 @@ __all__ = [
     "length_margin",
     "near_duplicates",
     "network_table",
+    "position_audit",
+    "proposition_findings",
     "proposition_table",
     "ranking_agreement",
     "reader_agreement",
     "reward_table",
     "rule_orders",
+    "selection_findings",
     "selection_grid",
     "selection_table",
 ]

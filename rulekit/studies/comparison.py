@@ -153,7 +153,7 @@ def compare_rated(
     methods: Sequence[str] | None = None,
     splits: int = 20,
     test_share: float = 0.2,
-    dead_zone: float = 0.0,
+    dead_zone: float | None = None,
     seed: int = 0,
 ) -> pl.DataFrame:
     """Agreement with the human choice on unseen pairs of a rated data set, by repeated splits.
@@ -171,8 +171,8 @@ def compare_rated(
     splits, test_share
         Random splits, all pairs of one prompt on one side, and the share of prompts held out.
     dead_zone
-        Discrepancies smaller than this count as 0, in [0, 1): how much rests on a judge's leanings
-        where it says that neither response is better?
+        Discrepancies smaller than this count as 0; None is that of `rulekit.sources.load_ratings`.
+        How much rests on a judge's leanings where it says that neither response is better?
     seed
         Of the splits.
 
@@ -187,8 +187,8 @@ def compare_rated(
     Notes
     -----
     The responses of each pair are exchanged at random, so that nothing can be read from which
-    came first in the file. A judge that was always shown the chosen response first may still
-    lean to it: in hh-rule-votes such a bias cannot be told from signal.
+    came first in the file. The judge of hh-rule-votes was always shown the chosen response first:
+    with ``dead_zone=0`` its tiny leanings leak which that is.
 
     Raises
     ------
@@ -235,7 +235,7 @@ def label_calibration(
     ``n``. And a row a label model and bin, columns of `rulekit.measures.calibration`.
     """
     found: dict[str, list[np.ndarray]] = {}
-    for scores, y, train, held_out, _ in _splits(name, splits, test_share, 0.0, seed):
+    for scores, y, train, held_out, _ in _splits(name, splits, test_share, None, seed):
         reference, unseen = scores.rows(train), scores.rows(held_out)
         preference = np.where(np.arange(len(train)) < labelled, y[train], 0)
         believed, every = estimate(reference, preference), select(unseen, 1, "all")
@@ -260,7 +260,7 @@ def label_calibration(
     return pl.DataFrame(rows), pl.concat(tables)
 
 
-def _splits(name: str, splits: int, test_share: float, dead_zone: float, seed: int):
+def _splits(name: str, splits: int, test_share: float, dead_zone, seed: int):
     """Scores and preference of the data set and, split by split, the rows to learn from and to label.
 
     Responses are exchanged at random; training rows with a known preference come first. Yields
@@ -270,18 +270,16 @@ def _splits(name: str, splits: int, test_share: float, dead_zone: float, seed: i
         raise ValueError(f"splits is {splits}; allowed: 1 or more")
     if not 0 < test_share < 1:
         raise ValueError(f"test_share is {test_share}; allowed: above 0, below 1")
-    if not 0 <= dead_zone < 1:
-        raise ValueError(f"dead_zone is {dead_zone}; allowed: 0 to below 1")
-    _, scores = load_ratings(name)
+    _, scores = load_ratings(name, dead_zone)
     pairs = load(name)
+    scores = scores.of(pairs)
     y = pairs["preference"].fill_null(0).to_numpy()
     group = np.unique(prompt_groups(pairs).to_numpy(), return_inverse=True)[1]
     rng = np.random.default_rng(seed)
-    delta = np.where(np.abs(scores.discrepancy) < dead_zone, 0, scores.discrepancy)
     exchange = rng.choice(np.array([-1.0, 1.0]), len(y))
     # halves keep scores of separately rated responses, whose δ reaches ±2, within [-1, 1]
-    half = delta * exchange[:, None] / 2
-    scores, y = Scores(half, -half, scores.relevance), (y * exchange).astype(int)
+    half = scores.discrepancy * exchange[:, None] / 2
+    scores, y = replace(scores, a=half, b=-half), (y * exchange).astype(int)
     for _ in tqdm(range(splits), desc="splits", disable=not watched()):
         order = rng.permutation(group.max() + 1)
         test = np.isin(group, order[: round(test_share * len(order))])

@@ -17,6 +17,7 @@ from rulekit.inputs.pairs import conversation, folds, prompt_groups, prompt_text
 from rulekit.inputs.rules import RuleSet
 from rulekit.inputs.scores import Scores
 from rulekit.inputs.sources import Labelled, second_rankings, second_reading
+from rulekit.judges.contract import Judge
 from rulekit.labels import label
 from rulekit.measures import (
     auc,
@@ -83,7 +84,7 @@ def network_table(
         start = time.perf_counter()
         judge = train_encoder_judge(train, validation, network, seed)
         trained = time.perf_counter()
-        found = judge_report(judge, validation, train, seed)
+        found = judge_report(validation, judge, train, seed)
         rated = time.perf_counter()
         if not rows:
             floor = {n: found[f"floor_{n}"] for n in shown}
@@ -122,9 +123,10 @@ def distillation_report(
     and undistilled judge against the known preference, and the paired difference of distilled and
     teacher. Then the rows of `judge_agreement`, by rule, with ``judge`` distilled or undistilled.
     """
-    from rulekit.judges.encoder import EncoderJudge
+    from rulekit.judges import EncoderJudge, score
     from rulekit.training.encoder_judge import distil_encoder_judge
 
+    scores = scores.of(pairs)
     unseen = np.array(folds(pairs, 2, seed)) == 0
     seen_pairs, own = pairs.filter(pl.Series(~unseen)), pairs.filter(pl.Series(unseen))
     teacher = scores.rows(unseen)
@@ -133,8 +135,8 @@ def distillation_report(
     seconds = time.perf_counter() - start
     rated = {
         "teacher": teacher,
-        "distilled": judge.score(own, rules),
-        "undistilled": EncoderJudge.load().score(own, rules),
+        "distilled": score(own, rules, judge),
+        "undistilled": score(own, rules, EncoderJudge.load()),
     }
     groups, known = prompt_groups(own).to_list(), own["preference"].to_numpy()
     margin = {n: label(s, select(s, method="all")).margin for n, s in rated.items()}
@@ -189,15 +191,17 @@ def cost_ratio(pairs: pl.DataFrame, rules: RuleSet, parameters: float = 8e9) -> 
     }
 
 
-def judge_report(judge, data: Labelled, train: Labelled, seed: int = 0) -> dict:
+def judge_report(data: Labelled, judge: Judge, train: Labelled, seed: int = 0) -> dict:
     """A judge against annotations it has not seen, beside each rule's own frequencies.
 
     Parameters
     ----------
+    data
+        What it is measured on.
     judge
-        Has `rate(prompts, responses, rules)`.
-    data, train
-        What it is measured on, and what the floor's frequencies are counted on.
+        Of single responses.
+    train
+        What the floor's frequencies are counted on.
     seed
         Of the intervals.
 
@@ -207,7 +211,7 @@ def judge_report(judge, data: Labelled, train: Labelled, seed: int = 0) -> dict:
     the same name with `_low` and `_high`, and the calibration errors of P(relevant) and, where a
     rule is relevant, of P(satisfied).
     """
-    p = judge.rate(data.prompts, data.responses, data.rules)
+    p = judge.rate(data.prompts, data.responses, data.rules).complete()
     counts = np.stack([(train.scores == v).sum(axis=0) for v in (-1, 0, 1)], axis=1) + 0.5
     prior = counts / counts.sum(axis=1, keepdims=True)
     prompts = [conversation(prompt) for prompt in data.prompts]
@@ -241,67 +245,6 @@ def judge_outcomes(p: np.ndarray, scores: np.ndarray) -> dict[str, tuple[np.ndar
         "relevant": (1 - p[..., 1].ravel(), relevant.ravel()),
         "satisfied": (yes[relevant], scores[relevant] > 0),
     }
-
-
-def proposition_table(judge, data: Labelled, seed: int = 0) -> pl.DataFrame:
-    """AUC of P(yes) for each rule against people's labels, beside baselines; last row: all.
-
-    Parameters
-    ----------
-    judge
-        Has `rate(prompts, responses, rules)`.
-    data
-        Responses labelled +1 or -1 under every rule.
-    seed
-        Of the overall interval.
-
-    Notes
-    -----
-    `cosine` is the similarity of the encoder's vectors of rule and response, `best_sentence` that of
-    the rule and the nearest sentence of the response, nothing trained in either;
-    `majority` is the accuracy of always giving the more frequent answer, whose AUC is ½. Rules
-    with fewer than five cases of a kind have no AUC of their own. The overall AUC is the mean
-    over the rules that have one, its interval a bootstrap over responses.
-    """
-    from rulekit.judges.networks import sentences
-
-    yes = judge.rate(data.prompts, data.responses, data.rules)[..., 2]
-    encoder = Encoder.load()
-    rules = encoder.embed(data.rules.texts).T
-    cosine = encoder.embed(data.responses) @ rules
-    split = [sentences(text) for text in data.responses]
-    near = encoder.embed([s for part in split for s in part]) @ rules
-    best = np.maximum.reduceat(near, np.cumsum([0, *map(len, split[:-1])]))
-    scores = {"judge": yes, "cosine": cosine, "best_sentence": best}
-    truth = data.scores > 0
-    rows = []
-    for j, name in enumerate(data.rules.ids):
-        n, row = int(truth[:, j].sum()), {"rule": name}
-        if min(n, len(truth) - n) >= 5:
-            for score, found in scores.items():
-                value, low, high = auc(found[:, j], truth[:, j])
-                row |= {f"{score}_auc": value, f"{score}_low": low, f"{score}_high": high}
-        rows.append(
-            row | {"majority": max(n, len(truth) - n) / len(truth), "n_true": n, "n": len(truth)}
-        )
-    table = pl.DataFrame(rows, infer_schema_length=None)
-    use = [j for j, v in enumerate(table["judge_auc"]) if v is not None]
-    overall = {"rule": "all"}
-    for score, found in scores.items():
-        areas = [auc_resampled(found[:, j], truth[:, j]) for j in use]
-        low, high = bootstrap(
-            lambda weights, areas=areas: np.mean([area(weights) for area in areas], axis=0),
-            range(len(truth)),
-            resamples=_RESAMPLES,
-            seed=seed,
-        )
-        overall |= {
-            f"{score}_auc": table[f"{score}_auc"].mean(),
-            f"{score}_low": float(low),
-            f"{score}_high": float(high),
-        }
-    overall |= {"majority": table["majority"].mean(), "n_true": int(truth.sum()), "n": truth.size}
-    return pl.concat([table, pl.DataFrame([overall])], how="diagonal_relaxed")
 
 
 def reader_agreement(seed: int = 0, resamples: int = 500) -> pl.DataFrame:
@@ -386,6 +329,7 @@ def judge_agreement(
     and ``n`` decisive ratings. Ratings of one pair under several rules are not independent; the
     bootstrap keeps them together.
     """
+    reference = reference.aligned(scores.identity, "reference")
     delta, truth = scores.discrepancy, reference.discrepancy
     decisive = np.abs(truth) > 0.5
     ids = reference.names

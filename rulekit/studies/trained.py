@@ -10,7 +10,7 @@ import polars as pl
 
 from rulekit.inputs.pairs import folds
 from rulekit.inputs.scores import Scores
-from rulekit.labels import label
+from rulekit.labels import Labels, label
 from rulekit.measures import adapter_metrics, pairwise_accuracy
 from rulekit.selection.registry import select
 from rulekit.studies.selection_accuracy import accuracy_row, length_margin
@@ -38,7 +38,7 @@ def adapter_report(
     """
     from rulekit.training.rule_adapter import top_rules
 
-    oracle, named = select(scores, k), top_rules(probabilities, k)
+    oracle, named = select(scores, k), top_rules(probabilities, k, scores.identity)
     target = oracle.mask()
     frequent = _out_of_fold_frequency(pairs, target)
     figures = adapter_metrics(probabilities, target, k)
@@ -54,7 +54,11 @@ def adapter_report(
 
 
 def reward_table(
-    pairs: pl.DataFrame, targets: dict[str, np.ndarray], seed: int = 0, **settings
+    pairs: pl.DataFrame,
+    targets: dict[str, Labels | np.ndarray | None],
+    *,
+    seed: int = 0,
+    **settings,
 ) -> pl.DataFrame:
     """Held-out accuracy of reward models trained on different labels, and the length baseline.
 
@@ -63,9 +67,9 @@ def reward_table(
     pairs
         Canonical frame, n_pairs rows.
     targets
-        Name → P(A is preferred), (n_pairs,).
+        Name → what `rulekit.train_reward` takes as labels.
     seed, settings
-        As for `RewardModelConfig`.
+        As for `training.cross_fit_rewards`, its `config` among them.
     """
     from rulekit.training import cross_fit_rewards
 

@@ -33,7 +33,7 @@ def seconds(call) -> float:
 def main() -> None:
     n = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
     data = rk.sources.load_labelled("embedded")
-    rules, judge = data.rules, rk.judges.get("encoder")
+    rules, judge = data.rules, rk.judge("encoder")
     size = len(data.responses)
     prompts = [f"{i}. {prompt_text(data.prompts[i % size])}" for i in range(n)]
     responses = [f"{i}. {data.responses[i % size]}" for i in range(n)]

@@ -24,7 +24,7 @@ import rulekit as rk
 from rulekit import encoder
 from rulekit.inputs import sources
 from rulekit.inputs.pairs import prompt_text
-from rulekit.judges.local.judge import LocalJudge
+from rulekit.judges import LocalJudge, Rating, Usage
 from rulekit.judges.prompts import ANSWERS
 
 SMALL = {
@@ -93,8 +93,14 @@ def timed(call) -> tuple[float, float]:
     return time.perf_counter() - wall, time.process_time() - cpu
 
 
-def score(p: np.ndarray) -> np.ndarray:
+def score(rating: Rating) -> np.ndarray:
+    p = rating.probabilities
     return p[..., ANSWERS.index("yes")] - p[..., ANSWERS.index("no")]
+
+
+def token_ratio(usage: Usage) -> float:
+    """How many times fewer tokens than with one pass a rating."""
+    return usage.tokens_one_by_one / usage.tokens
 
 
 def on_cpu(threads: int, repeats: int, sample: int, lengths: list[int]) -> None:
@@ -122,14 +128,14 @@ def on_cpu(threads: int, repeats: int, sample: int, lengths: list[int]) -> None:
                     attention="separate",
                 )
                 talk = conversations(shared.tokenizer, tokens)
-                expected = score(alone.rate(*talk, few))
-                found = score(shared.rate(*talk, rules))
-                ratio = shared.report.token_ratio
+                one_by_one, together = alone.rate(*talk, few), shared.rate(*talk, rules)
+                expected, found = score(one_by_one), score(together)
+                ratio = token_ratio(together.usage)
                 speeds = []
                 for _ in range(repeats):
                     one = timed(lambda j=alone, t=talk: j.rate(*t, few))
                     # The sampled rules may be longer or shorter than the others.
-                    scale = shared.report.tokens_one_by_one / alone.report.tokens
+                    scale = together.usage.tokens_one_by_one / one_by_one.usage.tokens
                     all_at_once = timed(lambda j=shared, t=talk: j.rate(*t, rules))
                     speeds.append([scale * x / y for x, y in zip(one, all_at_once, strict=True)])
                 wall, cpu = (statistics.median(x) for x in zip(*speeds, strict=True))
@@ -175,26 +181,26 @@ def on_gpu(responses: int, length: int, repeats: int) -> None:
         if p.ndim == 2 and "embed" not in n and "lm_head" not in n
     )
 
-    def measure(name: str, j: LocalJudge, n: int, some: rk.RuleSet) -> float:
+    def measure(name: str, j: LocalJudge, n: int, some: rk.RuleSet) -> tuple[float, float]:
         j.rate(prompts[:n], texts[:n], some)  # compiles and checks
         torch.cuda.reset_peak_memory_stats()
         seconds = []
         for _ in range(repeats):
             torch.cuda.synchronize()
             start = time.perf_counter()
-            j.rate(prompts[:n], texts[:n], some)
+            rating = j.rate(prompts[:n], texts[:n], some)
             torch.cuda.synchronize()
             seconds.append(time.perf_counter() - start)
-        t, r = statistics.median(seconds), j.report
-        rate = r.ratings / len(rules) / t
+        t, tokens = statistics.median(seconds), rating.usage.tokens
+        rate = n / t
         print(
-            f"{name:28s} {rate:8.3f} responses/s  {r.tokens / t:9.0f} tokens/s  "
-            f"{2 * weights * r.tokens / t / peak:5.1%} of peak  "
-            f"{torch.cuda.max_memory_allocated() / 2**30:5.1f} GiB  way {r.way}  "
-            f"answer mass {r.answer_mass_mean:.1e}",
+            f"{name:28s} {rate:8.3f} responses/s  {tokens / t:9.0f} tokens/s  "
+            f"{2 * weights * tokens / t / peak:5.1%} of peak  "
+            f"{torch.cuda.max_memory_allocated() / 2**30:5.1f} GiB  way {j.attention}  "
+            f"answer mass {rating.mass.mean():.1e}",
             flush=True,
         )
-        return rate
+        return rate, token_ratio(rating.usage)
 
     found = {}
     for attention in ("grouped", "flex"):
@@ -202,8 +208,9 @@ def on_gpu(responses: int, length: int, repeats: int) -> None:
             j = LocalJudge(
                 base.model, base.tokenizer, "random", base.template, budget, attention=attention
             )
-            found[attention, budget] = measure(f"{attention}, {budget} a pass", j, responses, rules)
-            ratio = j.report.token_ratio
+            found[attention, budget], ratio = measure(
+                f"{attention}, {budget} a pass", j, responses, rules
+            )
     alone = {}
     for batch in (1, 4, 16, 64, 128):
         j = LocalJudge(
@@ -214,7 +221,7 @@ def on_gpu(responses: int, length: int, repeats: int) -> None:
             batch * (length + 200),
             attention="separate",
         )
-        alone[batch] = measure(f"one by one, about {batch} a batch", j, 2, rules)
+        alone[batch], _ = measure(f"one by one, about {batch} a batch", j, 2, rules)
     best = max(found.values()) / max(alone.values())
     print(
         f"shared ÷ one by one at their best: {best:.1f} (tokens {ratio:.1f}, share {best / ratio:.2f})"

@@ -6,6 +6,7 @@ import pytest
 import rulekit as rk
 from rulekit.inputs import sources
 from rulekit.inputs.sources import Labelled
+from rulekit.judges import Judge, Rating
 from rulekit.studies import judges as judge_studies
 
 
@@ -14,8 +15,10 @@ def splits():
     return {s: sources.load_labelled("embedded", s) for s in sources.SPLITS}
 
 
-class Planted:
+class Planted(Judge):
     """A judge that knows the labels of some data and gives P(yes) = ½ ± `certainty` / 2."""
+
+    identity = "planted"
 
     def __init__(self, data: Labelled, certainty: float, swap: float = 0.0):
         rng = np.random.default_rng(0)
@@ -23,7 +26,7 @@ class Planted:
         self.p = np.stack([0.5 - certainty * truth / 2, 0 * truth, 0.5 + certainty * truth / 2], -1)
 
     def rate(self, prompts, responses, rules, mask=None):
-        return self.p
+        return Rating(self.p)
 
 
 def test_agreement_knows_a_perfect_a_blind_and_a_reversed_judge():
@@ -61,12 +64,12 @@ def test_propositions_are_ranked_by_people_s_labels_and_rare_ones_left_out(split
     labels[:3, 5] = 1  # too few to rank
     rules = rk.RuleSet(data.rules.rules[:6])
     some = Labelled(data.prompts, data.responses, rules, labels)
-    table = judge_studies.proposition_table(Planted(some, 0.8), some)
+    table = rk.studies.proposition_table(some, Planted(some, 0.8))
     enough = [min(n, 96 - n) >= 5 for n in (labels > 0).sum(axis=0)]
     found = table["judge_auc"].to_list()
     assert [v is not None for v in found[:-1]] == enough
     assert found[-1] == 1.0
-    blind = judge_studies.proposition_table(Planted(some, 0.8, swap=0.5), some).row(-1, named=True)
+    blind = rk.studies.proposition_table(some, Planted(some, 0.8, swap=0.5)).row(-1, named=True)
     assert 0.3 < blind["judge_auc"] < 0.7
     assert blind["judge_low"] < blind["judge_auc"] < blind["judge_high"]
     assert blind["majority"] > 0.5
