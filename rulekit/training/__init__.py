@@ -1,7 +1,7 @@
 """Training: the Rule Adapter that names rules, the reward model, the offline judge.
 
-Pairs with labels or selections come in, models go out. `rule_adapter` and `reward_model` fit heads on
-the frozen encoder in seconds; `engine` trains everything larger, up to 8B. Open `engine` first.
+Pairs with labels or selections come in, models go out: `train_reward` and `train_adapter`, from a head
+on the frozen encoder in seconds to 8B. `engine` does the work; open it first.
 """
 
 import lazy_loader

@@ -5,7 +5,7 @@ from .encoder_judge import calibrated as calibrated
 from .encoder_judge import distil_encoder_judge as distil_encoder_judge
 from .encoder_judge import embedded_encoder_judge as embedded_encoder_judge
 from .encoder_judge import train_encoder_judge as train_encoder_judge
-from .engine import TrainedModel as TrainedModel
+from .engine import TrainingRun as TrainingRun
 from .engine import train as train
 from .launcher import follow as follow
 from .launcher import launch as launch
@@ -14,13 +14,12 @@ from .launcher import start as start
 from .launcher import training_curves as training_curves
 from .memory_plan import plan as plan
 from .reward_model import RewardModel as RewardModel
-from .reward_model import RewardModelConfig as RewardModelConfig
 from .reward_model import cross_fit_rewards as cross_fit_rewards
-from .reward_model import train_reward_model as train_reward_model
+from .reward_model import train_reward as train_reward
 from .rule_adapter import RuleAdapter as RuleAdapter
 from .rule_adapter import cross_fit_adapter as cross_fit_adapter
 from .rule_adapter import top_rules as top_rules
-from .rule_adapter import train_rule_adapter as train_rule_adapter
+from .rule_adapter import train_adapter as train_adapter
 from .rule_text_adapter import RuleTextAdapter as RuleTextAdapter
 from .rule_text_adapter import held_out_rules_report as held_out_rules_report
 from .rule_text_adapter import train_rule_text_adapter as train_rule_text_adapter

@@ -25,8 +25,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("task", choices=("reward", "adapter"))
     parser.add_argument(
         "--config",
-        default="encoder-cpu",
-        help="a preset (encoder-cpu, llama-1b, paper-8b, h200-8b) or a .yaml file",
+        default="encoder-frozen",
+        help="a preset (encoder-frozen, encoder-cpu, llama-1b, paper-8b, h200-8b) or a .yaml file",
     )
     parser.add_argument(
         "-p",
@@ -94,21 +94,22 @@ def _run(config, output: Path, only_plan: bool, resume: bool, told: dict) -> int
             print(plan, flush=True)
 
     result = train(
-        config,
         pairs,
         given.get("target"),
+        config,
+        output=output,
         evidence=given.get("evidence"),
-        rule_ids=given.get("rule_ids"),
         evaluation=held,
         evaluation_target=held_given.get("target"),
         evaluation_evidence=held_given.get("evidence"),
-        output=output,
         resume=resume,
         on_plan=report,
         only_plan=only_plan,
         provenance={"data": config.train, **given.get("provenance", {}), **told},
     )
     if only_plan:
+        if config.frozen:
+            print("a head on the frozen encoder: seconds, there is nothing to plan")
         return 0
     if result.stopped:
         print(f"rulekit train: stopped; run again to go on from {output}", file=sys.stderr)
@@ -122,10 +123,9 @@ def _run(config, output: Path, only_plan: bool, resume: bool, told: dict) -> int
 
 def _read(name: str, config) -> tuple:
     """Pairs of a file or source, and the columns or rule set that give their targets."""
-    from rulekit.inputs import sources
-    from rulekit.inputs.readers import load_pairs
+    from rulekit.inputs import load_pairs
 
-    pairs = sources.load(name) if name in sources.SOURCES else load_pairs(name)
+    pairs = load_pairs(name)
     given: dict = {"provenance": {}}
     if config.task == "reward":
         for column in ("target", "evidence"):
@@ -147,6 +147,7 @@ def _selected(pairs, config) -> dict:
     """The column `rules` as a Selection over the rule set of the settings."""
     import numpy as np
 
+    from rulekit.inputs.identity import Identity
     from rulekit.inputs.rules import RuleSet
     from rulekit.selection.registry import Selection
 
@@ -161,12 +162,9 @@ def _selected(pairs, config) -> dict:
             f"allowed: as many for every pair, of those in {config.rules}"
         )
     indices = np.array([[position[rule] for rule in row] for row in rows], dtype=np.int32)
-    provenance = {"rule_set": f"{config.rules}, {rules.hash}", "label_method": "column rules"}
-    return {
-        "target": Selection(indices, "given", len(rules)),
-        "rule_ids": list(rules.ids),
-        "provenance": provenance,
-    }
+    target = Selection(indices, "given", len(rules), identity=Identity.of(rules, pairs))
+    told = {"rule_set": f"{Path(config.rules).name}, {rules.hash}", "label_method": "column rules"}
+    return {"target": target, "provenance": told}
 
 
 if __name__ == "__main__":

@@ -81,9 +81,21 @@ class Pass:
 
 
 def tokenize(
-    pairs: pl.DataFrame, tokenizer, max_tokens: int, too_long: str
+    pairs: pl.DataFrame, tokenizer, max_tokens: int, too_long: str, cut: str = "start"
 ) -> tuple[list[tuple[np.ndarray, np.ndarray]], np.ndarray]:
     """Token ids of both responses of each pair behind its prompt, and why a pair is unusable.
+
+    Parameters
+    ----------
+    pairs
+        Canonical frame, n_pairs rows.
+    tokenizer
+        With a chat template.
+    max_tokens, too_long
+        As in `TrainingConfig`.
+    cut
+        Where a longer sequence is cut: at its ``start``, behind the first token, or at its ``end``,
+        before the last.
 
     Returns
     -------
@@ -105,7 +117,7 @@ def tokenize(
     for row, (a, b) in enumerate(zip(*both, strict=True)):
         if max(len(a), len(b)) > max_tokens and too_long == "drop":
             reason[row] = "too long"
-        a, b = _cut(a, max_tokens), _cut(b, max_tokens)
+        a, b = _cut(a, max_tokens, cut), _cut(b, max_tokens, cut)
         if np.array_equal(a, b):
             reason[row] = "equal once cut"
         sequences.append((a, b))
@@ -134,9 +146,13 @@ def token_ids(conversations: list[list[dict[str, str]]], tokenizer) -> list[np.n
     return [np.asarray(ids, dtype=np.int32) for ids in found]
 
 
-def _cut(ids: np.ndarray, max_tokens: int) -> np.ndarray:
-    """At most `max_tokens` ids: the first, which models lean on, and the last ones."""
-    return ids if len(ids) <= max_tokens else np.concatenate([ids[:1], ids[1 - max_tokens :]])
+def _cut(ids: np.ndarray, max_tokens: int, cut: str = "start") -> np.ndarray:
+    """At most `max_tokens` ids: the first, which models lean on, and the last ones; or as `tokenize`."""
+    if len(ids) <= max_tokens:
+        return ids
+    if cut == "end":
+        return np.concatenate([ids[: max_tokens - 1], ids[-1:]])
+    return np.concatenate([ids[:1], ids[1 - max_tokens :]])
 
 
 def preference_examples(
@@ -148,6 +164,7 @@ def preference_examples(
     too_long: str = "truncate",
     evidence: np.ndarray | None = None,
     hard: bool = True,
+    cut: str = "start",
 ) -> Examples:
     """Examples for the reward objectives.
 
@@ -165,6 +182,8 @@ def preference_examples(
         Evidence of each label, (n_pairs,); its sign is ignored. None is zero.
     hard
         Whether targets must be 0 or 1.
+    cut
+        As for `tokenize`.
 
     Raises
     ------
@@ -187,7 +206,7 @@ def preference_examples(
         raise ValueError(
             f"evidence of row {wrong[0]} is {evidence[wrong[0]]}; allowed: finite numbers"
         )
-    sequences, reason = tokenize(pairs, tokenizer, max_tokens, too_long)
+    sequences, reason = tokenize(pairs, tokenizer, max_tokens, too_long, cut)
     reason[~known] = "no target"
     keep = np.flatnonzero(reason == "")
     left_out = dict(Counter(reason[reason != ""].tolist()))

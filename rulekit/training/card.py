@@ -1,16 +1,20 @@
 """The model card: what a trained folder says about itself to whoever loads it.
 
-Settings, measures and provenance come in, ``README.md`` goes out. `engine` writes it.
+Settings, measures and provenance come in, ``README.md`` goes out. `engine` writes it. A card travels:
+files and folders of this machine are named by their last part and a digest, and what others wrote,
+such as the name of a file, is printed as text and never as markup.
 """
 
 from __future__ import annotations
 
+import html
 import platform
+import re
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from rulekit import encoder
-from rulekit.files import sha256_file
+from rulekit.files import sha256, sha256_file
 from rulekit.training.config import TrainingConfig
 
 _USE = """\
@@ -24,6 +28,14 @@ chat = [{"role": "user", "content": prompt}, {"role": "assistant", "content": re
 inputs = tokenizer.apply_chat_template(chat, return_tensors="pt", return_dict=True)
 with torch.inference_mode():
     logits = model(**inputs).logits  # (1, N_LABELS)
+```
+"""
+_USE_HEAD = """\
+```python
+import rulekit as rk
+
+adapter = rk.training.RuleAdapter.load(folder)
+named = adapter.select(pairs, k=5)  # of N_LABELS rules
 ```
 """
 
@@ -64,19 +76,21 @@ def write_card(
     """
     base, told_of_base = _base(config)
     kind = "reward model" if config.task == "reward" else "Rule Adapter"
+    whole = not (config.frozen and config.task == "adapter")
+    use = _USE if whole else _USE_HEAD
     lines = [
         "---",
-        "library_name: transformers",
+        f"library_name: {'transformers' if whole else 'rulekit'}",
         "pipeline_tag: text-classification",
-        *([f"base_model: {base}"] if base.count("/") == 1 and not Path(base).exists() else []),
+        *([f"base_model: {base}"] if _HUB_NAME.fullmatch(base) else []),
         "tags: [rulekit, " + ("reward-model]" if config.task == "reward" else "rule-adapter]"),
         "---",
         "",
-        f"# {kind[0].upper()}{kind[1:]} from `{base}`",
+        f"# {kind[0].upper()}{kind[1:]} from {_code(base)}",
         "",
-        _PURPOSE[config.task],
+        f"{_PURPOSE[config.task]} {_READS[config.task, config.frozen]}",
         "",
-        _USE.replace("N_LABELS", str(n_labels)).replace("DTYPE", dtype),
+        use.replace("N_LABELS", str(n_labels)).replace("DTYPE", dtype),
         *([_BFLOAT16, ""] if dtype == "bfloat16" else []),
         "## Data",
         "",
@@ -90,7 +104,10 @@ def write_card(
         "selector": "not stated",
         **provenance,
     }
-    lines += [f"- {name.replace('_', ' ')}: {value}" for name, value in told.items()]
+    lines += [
+        f"- {_escaped(name.replace('_', ' '))}: {_escaped(without_paths(value))}"
+        for name, value in told.items()
+    ]
     lines.append(f"- {n_train} pairs trained on")
     lines += [f"- {n} pairs left out: {reason}" for reason, n in left_out.items()]
     lines += [
@@ -102,8 +119,11 @@ def write_card(
         "## Settings",
         "",
     ]
-    lines += [f"- {name}: `{value}`" for name, value in config.model_dump().items()]
+    settings = config.applied() | {"model": base}
+    lines += [f"- {name}: {_code(without_paths(value))}" for name, value in settings.items()]
     lines += ["", "## Limits", "", _LIMITS[config.task]]
+    if config.task == "reward":
+        lines[-1] += _CUT[config.reading[1]]
     if config.lora and config.lora.quantize:
         lines += ["", _QUANTIZED]
     lines += ["", "## Made with", "", _versions(), ""]
@@ -112,13 +132,59 @@ def write_card(
     return path
 
 
+_HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+# An absolute path inside a text, up to the next space or quote; an address (https://…) is none.
+_PATH = re.compile(r"""(?<![^\s"'(=\[,])(?:file://)?(?:~?/|~?\\\\|[A-Za-z]:[\\/])[^\s"'`,;]+""")
+
+
+def without_paths(value: object) -> str:
+    """A value as text in which files and folders of this machine are told by name and digest."""
+    text = str(value)
+    try:
+        path = Path(text).expanduser()
+        if text.strip() and len(text) < 4096 and path.exists():
+            return _named(path)
+    except (OSError, ValueError, RuntimeError):  # no name of a file
+        pass
+    return _PATH.sub(lambda found: re.split(r"[\\/]", found[0].rstrip("\\/"))[-1], text)
+
+
+def _named(path: Path) -> str:
+    """Last part of a path, and the SHA-256 of the file, or of a model folder's weights."""
+    path = path.resolve()
+    if path.is_file():
+        return f"{path.name}, sha256 {sha256_file(path)}"
+    weights = sorted(path.glob("*.safetensors")) or sorted(path.glob("config.json"))
+    digests = [sha256_file(file) for file in weights]
+    if len(digests) > 1:
+        digests = [sha256("".join(digests))]
+    return ", sha256 ".join([path.name, *digests])
+
+
+def _escaped(text: str) -> str:
+    """Text that Markdown and HTML print as it is, in one line."""
+    plain = html.escape(" ".join(text.split()), quote=False)
+    return re.sub(r"([\\`*\[\]|~]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", plain)
+
+
+def _code(text: str) -> str:
+    """Text as Markdown's code in one line, whatever backticks are in it."""
+    text = " ".join(text.split())
+    fence = "`" * (max(map(len, re.findall("`+", text)), default=0) + 1)
+    space = " " if "`" in text else ""
+    return f"{fence}{space}{text}{space}{fence}"
+
+
 def _base(config: TrainingConfig) -> tuple[str, str]:
     """Name of the model that training began with, and all that pins it."""
     name, pinned = config.model, ""
     if config.model == "minilm":
         digest = sha256_file(encoder.folder() / "model.safetensors")
-        name = encoder.HUB_NAME if digest == encoder.SHA256 else str(encoder.folder())
+        name = encoder.HUB_NAME if digest == encoder.SHA256 else encoder.folder().name
         pinned = f", sha256 {digest}"
+    elif Path(config.model).expanduser().is_dir():
+        name, _, pinned = _named(Path(config.model).expanduser()).partition(",")
+        pinned = f",{pinned}" if pinned else ""
     if config.revision:
         pinned = f", revision {config.revision}"
     start = ", random weights in place of its own" if config.random_weights else ""
@@ -136,14 +202,25 @@ _QUANTIZED = (
 _PURPOSE = {
     "reward": "Gives one reward for a response behind its conversation. Only differences between "
     "responses to the same prompt mean anything.",
-    "adapter": "Names the rules on which two responses to a prompt differ most: one logit a rule. "
-    "Both responses, in alphabetical order, stand in one assistant message.",
+    "adapter": "Names the rules on which two responses to a prompt differ most: one logit a rule.",
+}
+_READS = {
+    ("reward", False): "It reads prompt and response.",
+    ("reward", True): "It reads the response alone: its chat template leaves the prompt out.",
+    ("adapter", False): "Both responses, in alphabetical order, stand in one assistant message.",
+    ("adapter", True): "It is a linear layer on the vectors of the prompt and of both responses.",
+}
+_CUT = {
+    "start": " Texts longer than `max_tokens` were cut on the left behind the first token; do the same, "
+    "or expect other rewards.",
+    "end": f" Responses over {encoder.MAX_TOKENS} tokens were cut at their end, before the last token: "
+    "`tokenizer(response, truncation=True)` gives the same ids as the chat template and cuts "
+    "likewise.",
 }
 _LIMITS = {
     "reward": "A reward model repeats the mistakes of its labels, prefers what resembles its "
     "training data, and can be exploited by a policy that is optimised against it. It is no judge "
-    "of truth. Texts longer than `max_tokens` were cut on the left behind the first token; do the "
-    "same, or expect other rewards.",
+    "of truth.",
     "adapter": "It knows the rules it was trained on, by position. It says where responses differ, "
     "not which of them is better.",
 }

@@ -6,12 +6,15 @@ The trainer, the plan and the command line read it; papermill parameters overrid
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from rulekit.encoder import MAX_TOKENS
+from rulekit.training.presets import PRESETS
 
 
 class LoraConfig(BaseModel):
@@ -49,6 +52,12 @@ class TrainingConfig(BaseModel):
     task
         ``reward``: one scalar a response, trained on pairs. ``adapter``: one logit a rule, trained
         on the rules selected for a pair.
+    frozen
+        Fit only a head on the vectors of the kit's encoder, in seconds: by `l2` for rewards, by
+        `epochs`, `learning_rate` and `weight_decay` for an adapter. Of the other settings only
+        those that `applied` names go with it.
+    l2
+        Ridge penalty on the head of a frozen reward model, positive.
     model
         Name or folder that `AutoModelForSequenceClassification` and `AutoTokenizer` load;
         ``minilm`` is the kit's offline encoder.
@@ -132,6 +141,8 @@ class TrainingConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     task: Literal["reward", "adapter"] = "reward"
+    frozen: bool = False
+    l2: float = Field(30.0, gt=0)
     model: str = "minilm"
     revision: str | None = None
     random_weights: bool = False
@@ -203,73 +214,67 @@ class TrainingConfig(BaseModel):
                 f"{other} with lora.quantize; allowed: one of them, only weights that are read can "
                 "be held in 4 bits, and they stay whole"
             )
-        if self.task == "adapter" and (self.objective, self.center) != ("bradley_terry", 0.0):
+        if self.frozen and (self.model, self.objective) not in _FROZEN_KINDS:
             raise ValueError(
-                "objective and center belong to task 'reward'; an adapter has one objective, "
-                "multi-label binary cross-entropy"
+                f"model {self.model!r}, objective {self.objective!r} with frozen; allowed: 'minilm' "
+                "with 'soft' or 'bradley_terry'"
             )
+        if self.frozen and self.epochs != int(self.epochs):
+            raise ValueError(f"epochs is {self.epochs} with frozen; allowed: whole numbers")
+        fields = type(self).model_fields
+        self.refuse_unused([n for n, f in fields.items() if getattr(self, n) != f.default])
         return self
 
+    @property
+    def reading(self) -> tuple[int, str]:
+        """Longest sequence, and whether a longer one is cut at its ``start`` or its ``end``."""
+        return (MAX_TOKENS, "end") if self.frozen else (self.max_tokens, "start")
 
-# Of these a preset's values are left out for an adapter, so that every preset serves both tasks.
-_REWARD_ONLY = ("objective", "margin_scale", "center")
+    def applied(self) -> dict:
+        """The settings that this run uses: those of its task, frozen or not."""
+        return {n: v for n, v in self.model_dump(mode="json").items() if self._uses(n)}
 
-PRESETS: dict[str, dict] = {
-    # The 22M encoder on a laptop.
-    "encoder-cpu": {
-        "model": "minilm",
-        "max_tokens": 256,
-        "token_budget": 4096,
-        "pairs_per_step": 16,
-        "learning_rate": 5e-5,
-        "weight_decay": 0.01,
-        "warmup": 0.1,
-        "epochs": 1,
-    },
-    # A first decoder: one small GPU, or a patient CPU.
-    "llama-1b": {
-        "model": "meta-llama/Llama-3.2-1B-Instruct",
-        "max_tokens": 2048,
-        "token_budget": 16_384,
-        "pairs_per_step": 32,
-        "learning_rate": 1e-5,
-        "precision": "bf16-stochastic",
-        "optimizer_states": "bf16",
-        "checkpointed_layers": "all",
-    },
-    # The authors' settings as far as their released code states them; the schedule is the default of
-    # transformers' trainer. They train on all their pairs and hold nothing out. They pad every
-    # sequence to 1,024 tokens, which changes the cost and not the gradient. Bfloat16 weights are
-    # ours: 16 bytes a parameter would not leave room on one GPU.
-    "paper-8b": {
-        "model": "Skywork/Skywork-Reward-Llama-3.1-8B-v0.2",
-        "max_tokens": 1024,
-        "token_budget": 32_768,
-        "pairs_per_step": 32,
-        "epochs": 2,
-        "evaluation_share": 0.0,
-        "learning_rate": 2e-5,
-        "schedule": "linear",
-        "warmup": 10,
-        "precision": "bf16-stochastic",
-        "optimizer_states": "float32",
-        "checkpointed_layers": "all",
-    },
-    # Ours: longer context, centred rewards, lower rate, half the optimiser's memory.
-    "h200-8b": {
-        "model": "Skywork/Skywork-Reward-Llama-3.1-8B-v0.2",
-        "max_tokens": 4096,
-        "token_budget": 32_768,
-        "pairs_per_step": 64,
-        "epochs": 1,
-        "learning_rate": 5e-6,
-        "warmup": 0.05,
-        "center": 0.01,
-        "precision": "bf16-stochastic",
-        "optimizer_states": "bf16",
-        "checkpointed_layers": "all",
-    },
+    def refuse_unused(self, names: Iterable[str]) -> None:
+        """Refuse settings that this run would not look at.
+
+        Raises
+        ------
+        ValueError
+            Naming them.
+        """
+        for name in names:
+            if self._uses(name):
+                continue
+            allowed = f"with {_BELONGS.get(name)}"
+            if self.frozen:
+                allowed = ", ".join(sorted(_FROZEN[self.task]))
+            kind = " on a frozen encoder" if self.frozen else ""
+            raise ValueError(f"{name}: not used by task {self.task!r}{kind}; allowed: {allowed}")
+
+    def _uses(self, name: str) -> bool:
+        if self.frozen:
+            return name in _FROZEN[self.task]
+        here = {f"task {self.task!r}", f"objective {self.objective!r}"}
+        return name not in _BELONGS or _BELONGS[name] in here
+
+
+# What belongs to one task, objective or way alone. A preset's values that do not apply are left
+# out, so that every preset serves both tasks.
+_BELONGS = {
+    "l2": "frozen",
+    "objective": "task 'reward'",
+    "margin_scale": "objective 'margin'",
+    "center": "task 'reward'",
+    "too_long": "task 'reward'",
+    "rules": "task 'adapter'",
+    "k": "task 'adapter'",
 }
+_ALWAYS = {"task", "frozen", "model", "evaluation_share", "train", "evaluation", "seed"}
+_FROZEN = {
+    "reward": _ALWAYS | {"objective", "l2"},
+    "adapter": _ALWAYS | {"epochs", "learning_rate", "weight_decay", "rules", "k"},
+}
+_FROZEN_KINDS = [("minilm", "soft"), ("minilm", "bradley_terry")]
 
 
 def load_config(
@@ -285,8 +290,8 @@ def load_config(
     ----------
     source
         Name of a preset, path of a ``.yaml`` file (its key `preset` names what it starts from), a
-        dict, a `TrainingConfig`; None is the preset ``encoder-cpu``. What a preset says of rewards
-        alone (`objective`, `margin_scale`, `center`) is left out for the task ``adapter``.
+        dict, a `TrainingConfig`; None is the preset ``encoder-frozen``. What a preset says of the
+        other task alone, such as `objective` of rewards, is left out.
     unset
         Fields to set to None, such as `lora`.
     overrides
@@ -296,8 +301,8 @@ def load_config(
     Raises
     ------
     ValueError
-        For an unknown preset, a file that is no YAML, an unknown or badly typed field, or fields
-        that do not go together.
+        For an unknown preset, a file that is no YAML, an unknown or badly typed field, fields that
+        do not go together, or one that the run would not look at.
     FileNotFoundError
         If the YAML file does not exist.
 
@@ -310,25 +315,31 @@ def load_config(
     preset = values.pop("preset", None)
     if preset is not None and preset not in PRESETS:
         raise ValueError(f"preset {preset!r} is unknown; allowed: {', '.join(PRESETS)}")
-    values |= {name: value for name, value in overrides.items() if value is not None}
-    values |= dict.fromkeys(unset)
+    given = {name: value for name, value in overrides.items() if value is not None}
+    given |= dict.fromkeys(unset)
+    values |= given
     base = PRESETS.get(preset, {})
-    if values.get("task", base.get("task")) == "adapter":
-        base = {name: value for name, value in base.items() if name not in _REWARD_ONLY}
+    kind = TrainingConfig.model_construct(
+        task="adapter" if values.get("task") == "adapter" else "reward",
+        frozen=values.get("frozen", base.get("frozen", False)),
+    )
+    base = {name: value for name, value in base.items() if kind._uses(name)}
     try:
-        return TrainingConfig(**(base | values))
+        config = TrainingConfig(**(base | values))
     except ValidationError as error:
         raise ValueError("; ".join(map(_reason, error.errors()))) from None
+    config.refuse_unused(given)
+    return config
 
 
 def _values(source: str | Path | dict | TrainingConfig | None) -> dict:
     """The fields that a source sets, its key `preset` among them."""
     if isinstance(source, TrainingConfig):
-        return source.model_dump()
+        return source.model_dump(exclude_unset=True)
     if isinstance(source, dict):
         return dict(source)
     if source is None or str(source) in PRESETS:
-        return {"preset": str(source or "encoder-cpu")}
+        return {"preset": str(source or "encoder-frozen")}
     if not str(source).endswith((".yaml", ".yml")):
         raise ValueError(
             f"config {str(source)!r} is unknown; allowed: {', '.join(PRESETS)} or a .yaml file"

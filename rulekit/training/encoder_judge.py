@@ -50,8 +50,8 @@ def train_encoder_judge(
     """
     prompts = [prompt_text(p) for p in train.prompts]
     texts = (prompts, train.responses, train.rules.texts)
-    judge = EncoderJudge(fit_network(network, *texts, train.scores, seed))
-    return judge if validation is None else calibrated(judge, validation)
+    judge = EncoderJudge(fit_network(*texts, train.scores, network, seed=seed))
+    return judge if validation is None else calibrated(validation, judge)
 
 
 def distil_encoder_judge(
@@ -75,7 +75,7 @@ def distil_encoder_judge(
     prompts = [prompt_text(p) for p in pairs["prompt"].to_list()]
     sides = (pairs[c].to_list() for c in ("response_a", "response_b"))
     return EncoderJudge(
-        distil_network(network, prompts, *sides, rules.texts, scores.discrepancy, seed)
+        distil_network(prompts, *sides, rules.texts, scores.discrepancy, network, seed=seed)
     )
 
 
@@ -95,7 +95,7 @@ def training_data_hash() -> str:
     return sha256(repr(parts))
 
 
-def calibrated(judge: EncoderJudge, data: Labelled) -> EncoderJudge:
+def calibrated(data: Labelled, judge: EncoderJudge) -> EncoderJudge:
     """The judge with the scales and shifts that minimise the log-loss on other responses.
 
     The two questions of a rating, is the rule relevant and is it satisfied, are calibrated
@@ -119,11 +119,12 @@ def calibrated(judge: EncoderJudge, data: Labelled) -> EncoderJudge:
 
 
 def fit_network(
-    network: str,
     prompts: Sequence[str],
     responses: Sequence[str],
     rules: Sequence[str],
     scores: np.ndarray,
+    network: str = NETWORK,
+    *,
     seed: int = 0,
     epochs: int | None = None,
 ) -> nn.Module:
@@ -131,14 +132,14 @@ def fit_network(
 
     Parameters
     ----------
-    network, seed
-        As for `train_encoder_judge`.
     prompts, responses
         Texts, (n_responses,) each.
     rules
         Texts, (n_rules,).
     scores
         -1 violated, 0 irrelevant, +1 satisfied, (n_responses, n_rules).
+    network, seed
+        As for `train_encoder_judge`.
     epochs
         Passes over the responses; the network's own number if not given.
 
@@ -159,12 +160,13 @@ def fit_network(
 
 
 def distil_network(
-    network: str,
     prompts: Sequence[str],
     responses_a: Sequence[str],
     responses_b: Sequence[str],
     rules: Sequence[str],
     discrepancy: np.ndarray,
+    network: str = NETWORK,
+    *,
     seed: int = 0,
     epochs: int | None = None,
 ) -> nn.Module:
@@ -175,7 +177,7 @@ def distil_network(
 
     Parameters
     ----------
-    network, prompts, rules, seed, epochs
+    prompts, rules, network, seed, epochs
         As for `fit_network`.
     responses_a, responses_b
         Texts, (n_pairs,) each.

@@ -13,9 +13,15 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from rulekit.files import write_atomically, write_json
+from rulekit.inputs.identity import Identity
+from rulekit.inputs.rules import RuleSet
+from rulekit.labels import Labels
+from rulekit.selection.registry import Selection
+from rulekit.training import targets
 from rulekit.training.callbacks import METRICS
 
 CURVES = {
@@ -98,49 +104,76 @@ def start(*arguments: str, processes: int = 1) -> subprocess.Popen:
 
 
 def launch(
-    task: str,
-    config: str,
-    folder: str | Path,
-    train: pl.DataFrame,
-    evaluation: pl.DataFrame,
+    pairs: pl.DataFrame,
+    target: Labels | Selection | np.ndarray | None = None,
+    config: str | Path | None = None,
     *,
+    output: str | Path,
+    evaluation: pl.DataFrame | None = None,
+    evaluation_target: Labels | Selection | np.ndarray | None = None,
+    rules: RuleSet | None = None,
     processes: int = 1,
     provenance: dict | None = None,
     **overrides,
 ) -> subprocess.Popen:
-    """Start a run of the engine on frames of pairs; `follow` shows it.
+    """Start a run of the engine as a process of its own; `follow` shows it.
 
     Parameters
     ----------
-    task
-        ``reward`` or ``adapter``.
+    pairs, target, evaluation, evaluation_target, provenance
+        As for `rulekit.training.train`; they travel as files in `output`. A selection makes it the
+        run of an adapter.
     config, overrides
-        What `load_config` takes: a preset or a YAML file, and fields overridden.
-    folder
-        Of the run, for the pairs too; a run that is there already goes on, or is found finished.
-    train, evaluation
-        Canonical frames. For ``reward`` a column `target`, P(A is preferred), null where the pair
-        is left out, takes the place of `preference`, and a column `evidence` holds each label's
-        evidence, which the objective ``margin`` needs in both frames; for ``adapter`` a column
-        `rules` holds the ids of the selected rules.
+        A preset or a YAML file, and fields overridden.
+    output
+        Folder of the run; one that is there already goes on, or is found finished.
+    rules
+        An adapter's rules.
     processes
         One a GPU.
-    provenance
-        As for `rulekit.training.train`; travels as ``provenance.json`` in `folder`.
 
     Returns
     -------
     The process, as `start` gives it.
+
+    Raises
+    ------
+    ValueError
+        For targets of other pairs or rules, or a selection without rules.
     """
-    folder = Path(folder)
-    overrides = {name: value for name, value in overrides.items() if value is not None}
-    for name, frame in (("train", train), ("evaluation", evaluation)):
-        write_atomically(folder / f"{name}.parquet", frame.write_parquet)
-        overrides[name] = str(folder / f"{name}.parquet")
-    options = [x for name, value in overrides.items() for x in ("-p", name, json.dumps(value))]
+    output = Path(output)
+    task = "adapter" if isinstance(target, Selection) else "reward"
+    given = {name: value for name, value in overrides.items() if value is not None}
+    if task == "adapter":
+        if rules is None:
+            raise ValueError("rules is None; allowed with a selection: the rules that it names")
+        given["rules"] = str(rules.save(output / "rules.yaml"))
+    for name, frame, of in (
+        ("train", pairs, target),
+        ("evaluation", evaluation, evaluation_target),
+    ):
+        if frame is not None:
+            frame = _with_target(task, frame, of, rules)
+            write_atomically(output / f"{name}.parquet", frame.write_parquet)
+            given[name] = str(output / f"{name}.parquet")
+    options = [x for name, value in given.items() for x in ("-p", name, json.dumps(value))]
+    if config is not None:
+        options += ["--config", str(config)]
     if provenance:
-        options += ["--provenance", str(write_json(folder / "provenance.json", provenance))]
-    return start(task, "--config", config, "--output", str(folder), *options, processes=processes)
+        options += ["--provenance", str(write_json(output / "provenance.json", provenance))]
+    return start(task, "--output", str(output), *options, processes=processes)
+
+
+def _with_target(task: str, pairs: pl.DataFrame, target, rules: RuleSet | None) -> pl.DataFrame:
+    """The pairs with their target in columns, as the command line reads them."""
+    of = None if rules is None else Identity.of(rules)
+    data = targets.aligned(task, pairs, target, rules=of)
+    if task == "adapter":
+        named = [[rules.ids[j] for j in row] for row in data.target.indices.tolist()]
+        return pairs.with_columns(rules=pl.Series(named, dtype=pl.List(pl.String)))
+    pairs = pairs.drop("target", "evidence", strict=False)
+    pairs = pairs.with_columns(target=pl.Series(data.target, nan_to_null=True))
+    return pairs if data.evidence is None else pairs.with_columns(evidence=data.evidence)
 
 
 def follow(process: subprocess.Popen, folder: str | Path, every: float = 5.0) -> int:

@@ -146,7 +146,14 @@ def plan(
 
     Each process reads the whole model into the host's memory first; with `fsdp` only its shards
     reach the device, without it one copy does.
+
+    Raises
+    ------
+    ValueError
+        For a head on the frozen encoder, which takes seconds.
     """
+    if config.frozen:
+        raise ValueError("config is frozen; allowed: a model that is fine-tuned")
     from transformers import AutoConfig
 
     from rulekit.training.models import read

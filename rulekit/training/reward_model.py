@@ -1,280 +1,199 @@
-"""Reward model: a scalar head on the encoder, trained with the Bradley–Terry loss on labelled pairs.
+"""Reward models: pairs with labels come in, a plain model folder that scores responses goes out.
 
-With `layers=0` the encoder is frozen and the head is a convex fit on cached vectors, seconds on a
-laptop; with more, the top layers are fine-tuned together with the head.
+`train_reward` trains one, from a head on the frozen encoder to 8B; every one is the same
+`RewardModel`. `engine` does the work.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field
 
-from rulekit.encoder import MAX_TOKENS, Encoder
-from rulekit.encoder import folder as encoder_folder
-from rulekit.files import write_atomically
 from rulekit.inputs.pairs import folds
-from rulekit.training.config import TrainingConfig
+from rulekit.labels import Labels
+from rulekit.training import engine, frozen, targets
+from rulekit.training.config import TrainingConfig, load_config
+from rulekit.training.plain_model import PlainModel
 
-if TYPE_CHECKING:
-    from rulekit.training.engine import TrainedModel
 
+class RewardModel:
+    """Reward of a response behind its prompt; only differences between responses to one prompt count.
 
-class RewardModelConfig(BaseModel):
-    """Settings of a reward model; an unknown key is an error.
+    A plain folder that `AutoModelForSequenceClassification` and `AutoTokenizer` load, read here by
+    packed passes. One on the frozen encoder reads the response alone: its chat template leaves the
+    prompt out.
+
+    Parameters
+    ----------
+    folder
+        With the model; one that others made needs a single logit, and a chat template unless
+        ``Role: text`` will do.
 
     Attributes
     ----------
-    layers
-        How many of the encoder's top layers are fine-tuned, 0 (frozen) to 6.
-    l2
-        Ridge penalty on the head when the encoder is frozen, positive.
-    epochs, batch_size, learning_rate, weight_decay
-        Of AdamW when layers are fine-tuned; batch_size in pairs.
-    seed
-        Of initialisation and order.
+    folder
+        Where the model lies.
+    metrics
+        Held-out measures of its training; empty if there are none.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no model in the folder.
+    ValueError
+        If it is no reward model.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    def __init__(self, folder: str | Path) -> None:
+        self._model = PlainModel(folder)
+        if self._model.note.task != "reward":
+            raise ValueError(f"{folder} holds an adapter; allowed: a reward model")
+        if (n := self._model.n_labels) != 1:
+            raise ValueError(f"{folder} gives {n} logits; allowed: 1, the reward")
 
-    layers: int = Field(0, ge=0, le=6)
-    l2: float = Field(30.0, gt=0)
-    epochs: int = Field(1, ge=1)
-    batch_size: int = Field(16, ge=1)
-    learning_rate: float = Field(5e-5, gt=0)
-    weight_decay: float = Field(0.01, ge=0)
-    seed: int = 0
+    @property
+    def folder(self) -> Path:
+        return self._model.folder
 
+    @property
+    def metrics(self) -> dict:
+        return self._model.note.metrics
 
-@dataclass(frozen=True, eq=False)
-class RewardModel:
-    """Reward of a response: a scalar, only differences between responses to one prompt mean anything."""
-
-    network: object  # torch.nn.Module: encoder with a scalar head, or the head alone
-    config: RewardModelConfig
-
-    def rewards(self, responses: list[str]) -> np.ndarray:
-        """Reward of each response, (n_responses,)."""
-        import torch
-
-        with torch.inference_mode():
-            if self.config.layers == 0:
-                return self.network(_frozen(responses)).squeeze(-1).numpy()
-            parts = [self.network(responses[i : i + 32]) for i in range(0, len(responses), 32)]
-        return torch.cat(parts).numpy()
+    def rewards(self, pairs: pl.DataFrame) -> np.ndarray:
+        """Rewards of both responses of each pair, float32 (n_pairs, 2)."""
+        return self._model.logits(pairs)
 
     def margin(self, pairs: pl.DataFrame) -> np.ndarray:
-        """reward(A) - reward(B) of each pair, (n_pairs,)."""
-        a, b = (self.rewards(pairs[c].to_list()) for c in ("response_a", "response_b"))
-        return a - b
+        """reward(A) - reward(B) of each pair, float32 (n_pairs,)."""
+        both = self.rewards(pairs)
+        return both[:, 0] - both[:, 1]
 
-    def save(self, path: str | Path) -> Path:
-        """Write weights and configuration as one file, atomically."""
-        import torch
-
-        content = {"config": self.config.model_dump(), "weights": self.network.state_dict()}
-        return write_atomically(path, lambda p: torch.save(content, p))
+    def save(self, folder: str | Path) -> Path:
+        """Copy the model to a new or empty folder, or in place of another model: all of it or nothing."""
+        return self._model.save(folder)
 
     @classmethod
-    def load(cls, path: str | Path) -> RewardModel:
-        """Read what `save` wrote."""
-        import torch
+    def load(cls, folder: str | Path) -> RewardModel:
+        """The model in a folder; arguments and errors as of the class."""
+        return cls(folder)
 
-        content = torch.load(path, weights_only=True)
-        config = RewardModelConfig(**content["config"])
-        network = _head(config.seed) if config.layers == 0 else _network(config)
-        network.load_state_dict(content["weights"])
-        return cls(network.eval(), config)
+    def __repr__(self) -> str:
+        told = ""
+        if "accuracy" in self.metrics:
+            value, low, high = (self.metrics[f"accuracy{end}"] for end in ("", "_low", "_high"))
+            told = f", held-out accuracy {value:.3f} [{low:.3f}, {high:.3f}]"
+        return f"RewardModel({self.folder}{told})"
 
 
-def train_reward_model(
+def train_reward(
     pairs: pl.DataFrame,
-    target,
-    config: RewardModelConfig | TrainingConfig | str | None = None,
+    labels: Labels | np.ndarray | None = None,
+    config: TrainingConfig | str | Path | dict | None = None,
     *,
     output: str | Path | None = None,
+    evaluation: pl.DataFrame | None = None,
+    evaluation_labels: Labels | np.ndarray | None = None,
+    provenance: dict | None = None,
+    resume: bool = True,
     **settings,
-) -> RewardModel | TrainedModel:
-    """Train on pairs with the Bradley–Terry loss.
+) -> RewardModel:
+    """Train a reward model with the Bradley–Terry loss.
 
     Parameters
     ----------
     pairs
         Canonical frame, n_pairs rows.
-    target
-        P(the first response is preferred), (n_pairs,), in [0, 1]: hard labels are 1 and 0, soft
-        labels between; NaN leaves the pair out.
+    labels
+        `Labels`, found by the ids of their pairs: one without a label, such as a tie that was
+        dropped, is left out. Or P(A is preferred), (n_pairs,), in [0, 1], NaN leaves a pair out.
+        None takes the column `preference`.
     config, settings
-        A `RewardModelConfig`, or its fields: the encoder here. A `TrainingConfig`, the name of a
-        preset or a YAML file, with fields overridden: the engine, any model (see
-        `rulekit.training.train`, which takes more arguments).
+        ``encoder-frozen``, the default: a head on the vectors of the offline encoder, in seconds,
+        which reads responses and not prompts. ``encoder-cpu``, ``llama-1b``, ``paper-8b``,
+        ``h200-8b``, a YAML file or a `TrainingConfig`: the model is fine-tuned. Fields of
+        `TrainingConfig` given beside it take the place of its own; one that the run would not look
+        at is refused.
     output
-        Folder of the engine's run.
+        Folder of the run; None takes a temporary one, gone with the returned model.
+    evaluation, evaluation_labels
+        Held-out pairs and their labels as above; None holds out `evaluation_share` of the prompts.
+    provenance
+        For the model card: `data`, `rule_set`, `label_method`, `selector`, …
+    resume
+        Go on from what the same call left in `output`; False begins anew.
 
     Returns
     -------
-    A model with `margin`, from the encoder or from the engine.
+    The model, the same class for every config.
 
     Raises
     ------
     ValueError
-        If the lengths differ, a target is out of range or no pair has one.
+        For labels of other pairs or out of range, no label at all, bad settings, or an `output` of
+        another run.
+    RuntimeError
+        If SIGTERM or SIGINT stopped the run.
 
     Notes
     -----
-    Minimises -t log σ(r_A - r_B) - (1 - t) log σ(r_B - r_A) over the pairs.
+    Minimises -t log σ(r_A - r_B) - (1 - t) log σ(r_B - r_A) over the pairs, t = P(A is preferred).
 
     References
     ----------
     R. A. Bradley, M. E. Terry, "Rank analysis of incomplete block designs", Biometrika (1952).
     """
-    if isinstance(config, TrainingConfig | str):
-        from rulekit.training.engine import train
-
-        if output is None:
-            raise ValueError("output is None; allowed: the folder of the engine's run")
-        return train(config, pairs, target, output=output, **settings)
-    config = config or RewardModelConfig(**settings)
-    target = np.asarray(target, dtype=np.float64)
-    if target.shape != (len(pairs),):
-        raise ValueError(f"target has shape {target.shape}; allowed: ({len(pairs)},), as the pairs")
-    known = ~np.isnan(target)
-    if ((target[known] < 0) | (target[known] > 1)).any():
-        raise ValueError("target holds values outside of [0, 1]")
-    if not known.any():
-        raise ValueError("no pair has a target; every label is a tie")
-    pairs, target = pairs.filter(pl.Series(known)), target[known]
-    fit = _fit_frozen if config.layers == 0 else _fine_tune
-    return RewardModel(fit(pairs, target, config).eval(), config)
+    if settings.setdefault("task", "reward") != "reward":
+        raise ValueError(f"task is {settings['task']!r}; allowed: 'reward'")
+    return engine.trained(
+        RewardModel,
+        pairs,
+        labels,
+        config,
+        output=output,
+        evaluation=evaluation,
+        evaluation_target=evaluation_labels,
+        provenance=provenance,
+        resume=resume,
+        **settings,
+    )
 
 
 def cross_fit_rewards(
     pairs: pl.DataFrame,
-    target,
+    labels: Labels | np.ndarray | None = None,
     n_folds: int = 5,
-    config: RewardModelConfig | None = None,
+    *,
+    config: TrainingConfig | str | Path | dict | None = None,
+    seed: int = 0,
     **settings,
 ) -> np.ndarray:
     """Margin of each pair from a reward model that has not seen its prompt, (n_pairs,).
 
     Parameters
     ----------
-    pairs, target
-        As for `train_reward_model`.
+    pairs, labels, config, settings
+        As for `train_reward`; on the frozen encoder nothing is written.
     n_folds
         Models trained, each on the prompts of all other folds.
-    config, settings
-        A `RewardModelConfig`, or its fields; its seed divides the prompts too.
+    seed
+        Of the folds and of each fit.
     """
-    config = config or RewardModelConfig(**settings)
-    fold, target = (
-        np.array(folds(pairs, n_folds, config.seed)),
-        np.asarray(target, dtype=np.float64),
+    config = load_config(
+        config, **{"task": "reward", "evaluation_share": 0.0} | settings, seed=seed
     )
-    out = np.empty(len(pairs))
+    data = targets.aligned("reward", pairs, labels)
+    fold, out = np.array(folds(pairs, n_folds, seed)), np.empty(len(pairs))
+    vectors = frozen.response_vectors(pairs) if config.frozen else None
+    known = ~np.isnan(data.target)
     for f in range(n_folds):
-        train, test = pl.Series(fold != f), pl.Series(fold == f)
-        model = train_reward_model(pairs.filter(train), target[fold != f], config)
-        out[fold == f] = model.margin(pairs.filter(test))
+        test, seen = fold == f, (fold != f) & known
+        if config.frozen:
+            head = frozen.fit_reward(vectors[seen], data.target[seen], config.l2)
+            out[test] = (vectors[test, 0] - vectors[test, 1]) @ head
+        else:
+            part = data.rows(seen)
+            model = engine.trained(RewardModel, part.pairs, part.target, config, output=None)
+            out[test] = model.margin(pairs.filter(pl.Series(test)))
     return out
-
-
-def _frozen(responses: list[str]):
-    import torch
-
-    vectors = Encoder.load().embed(responses)
-    return torch.from_numpy(vectors * np.sqrt(np.float32(vectors.shape[1])))
-
-
-def _head(seed: int):
-    import torch
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return torch.nn.Linear(Encoder.load().model.config.hidden_size, 1, bias=False)
-
-
-def _fit_frozen(pairs: pl.DataFrame, target: np.ndarray, config: RewardModelConfig):
-    """Ridge-penalised logistic regression on differences of vectors, without an intercept."""
-    import torch
-    from sklearn.linear_model import LogisticRegression
-
-    a, b = (_frozen(pairs[c].to_list()).numpy() for c in ("response_a", "response_b"))
-    x = (a - b).astype(np.float64)
-    # A soft target is both classes, each with its share: the loss sums over pairs, the penalty is
-    # l2 for their mean.
-    fit = LogisticRegression(
-        C=1 / (config.l2 * len(x)), fit_intercept=False, tol=1e-8, max_iter=1000
-    )
-    fit.fit(
-        np.concatenate([x, x]),
-        np.repeat([1, 0], len(x)),
-        sample_weight=np.concatenate([target, 1 - target]),
-    )
-    head = _head(config.seed)
-    head.weight.data = torch.from_numpy(fit.coef_).float()
-    return head.requires_grad_(False)
-
-
-def _network(config: RewardModelConfig):
-    """The encoder with mean pooling and a scalar head; only the top layers are trainable."""
-    import torch
-    from transformers import AutoModel, AutoTokenizer
-
-    class ScalarHead(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.encoder = AutoModel.from_pretrained(encoder_folder(), add_pooling_layer=False)
-            self.head = torch.nn.Linear(self.encoder.config.hidden_size, 1, bias=False)
-            self.tokenizer = AutoTokenizer.from_pretrained(encoder_folder())
-
-        def forward(self, texts: list[str]):
-            inputs = self.tokenizer(
-                texts, truncation=True, max_length=MAX_TOKENS, padding=True, return_tensors="pt"
-            )
-            hidden = self.encoder(**inputs).last_hidden_state  # (n_texts, length, dim)
-            mask = inputs["attention_mask"].unsqueeze(-1).float()
-            return self.head((hidden * mask).sum(1) / mask.sum(1)).squeeze(-1)
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        network = ScalarHead()
-    network.encoder.requires_grad_(False)
-    for layer in network.encoder.encoder.layer[-config.layers :]:
-        layer.requires_grad_(True)
-    return network
-
-
-def _fine_tune(pairs: pl.DataFrame, target: np.ndarray, config: RewardModelConfig):
-    import torch
-    from tqdm.auto import tqdm
-
-    network = _network(config).train()
-    trainable = [p for p in network.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(
-        trainable, lr=config.learning_rate, weight_decay=config.weight_decay
-    )
-    steps = config.epochs * -(-len(pairs) // config.batch_size)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, config.learning_rate, steps, pct_start=0.1
-    )
-    a, b = pairs["response_a"].to_list(), pairs["response_b"].to_list()
-    t = torch.as_tensor(target, dtype=torch.float32)
-    order = torch.Generator().manual_seed(config.seed)
-    with torch.random.fork_rng(devices=[]), tqdm(total=steps, unit="step", mininterval=10) as bar:
-        torch.manual_seed(config.seed)  # dropout
-        for _ in range(config.epochs):
-            for batch in torch.randperm(len(a), generator=order).split(config.batch_size):
-                rewards = network([a[i] for i in batch] + [b[i] for i in batch])
-                margin = rewards[: len(batch)] - rewards[len(batch) :]
-                loss = torch.nn.functional.binary_cross_entropy_with_logits(margin, t[batch])
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-                schedule.step()
-                bar.update()
-    return network.requires_grad_(False)

@@ -1,169 +1,196 @@
-"""Rule Adapter: names the k rules of a pair from its texts alone, before anything is rated.
+"""Rule Adapters: name the k rules of a pair from its texts alone, before anything is rated.
 
-Pairs and the rules selected for them come in, an adapter goes out. Notebooks train it;
-`rulekit.rating.annotate_adaptive` rates what it names.
+Pairs and the rules selected for them come in, an adapter goes out, a linear head on the frozen
+encoder or a whole model. `rulekit.annotate` rates only what it names.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
-from rulekit.encoder import Encoder
-from rulekit.files import write_atomically
-from rulekit.inputs.pairs import folds, prompt_text
-from rulekit.inputs.rules import RuleSet
+from rulekit.inputs.identity import Identity
+from rulekit.inputs.pairs import folds
 from rulekit.selection.registry import Selection
+from rulekit.training import engine, frozen, targets
+from rulekit.training.config import TrainingConfig, load_config
+from rulekit.training.frozen import LinearHead
+from rulekit.training.plain_model import PlainModel
 
 
 @dataclass(frozen=True, eq=False)
 class RuleAdapter:
-    """Multi-label classifier over encoder vectors: features (n_pairs, 3 dim) → logits (n_pairs, n_rules)."""
+    """Multi-label classifier of pairs, one logit a rule.
 
-    weight: np.ndarray  # (n_rules, 3 dim)
-    bias: np.ndarray  # (n_rules,)
-    rules_hash: str = ""  # `RuleSet.hash` of the rules in their order; empty where not known
+    Attributes
+    ----------
+    model
+        What gives the logits: a layer on the encoder's vectors, or a plain model folder.
+    identity
+        The rules that it names, with the digests of their texts.
+    metrics
+        Held-out measures of its training; empty if there are none.
+    """
+
+    model: LinearHead | PlainModel
+    identity: Identity
+    metrics: dict = field(default_factory=dict)
 
     def probabilities(self, pairs: pl.DataFrame) -> np.ndarray:
         """P(rule is among the selected) for each pair and rule, (n_pairs, n_rules)."""
-        return 1 / (1 + np.exp(-(features(pairs) @ self.weight.T + self.bias)))
+        return 1 / (1 + np.exp(-self.model.logits(pairs).astype(np.float64)))
 
     def select(self, pairs: pl.DataFrame, k: int = 5) -> Selection:
         """The k rules of largest probability, best first; ties to the lowest position."""
-        return top_rules(self.probabilities(pairs), k)
+        named = replace(self.identity, pair_ids=Identity.of(pairs=pairs).pair_ids)
+        return top_rules(self.model.logits(pairs), k, named)
 
-    def save(self, path: str | Path, rules: RuleSet | None = None) -> Path:
-        """Write as .npz, atomically; with the rules it names, so that no others are taken for them."""
-        content = {
-            "weight": self.weight,
-            "bias": self.bias,
-            "rules_hash": np.str_(self.rules_hash if rules is None else rules.hash),
-        }
-        return write_atomically(path, lambda p: np.savez(p, **content))
+    def save(self, path: str | Path) -> Path:
+        """Write a linear adapter as one .npz file, a model as a folder: all of it or nothing."""
+        if isinstance(self.model, PlainModel):
+            return self.model.save(path)
+        return frozen.write_adapter(Path(path), self.model, self.identity, self.metrics)
 
     @classmethod
     def load(cls, path: str | Path) -> RuleAdapter:
-        """Read what `save` wrote."""
-        with np.load(path) as file:
-            of = str(file["rules_hash"]) if "rules_hash" in file else ""
-            return cls(file["weight"], file["bias"], of)
+        """Read what `save` wrote, or the model folder of a run.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file or folder.
+        ValueError
+            If it holds no Rule Adapter.
+        """
+        path = Path(path).expanduser()
+        if (path / frozen.ADAPTER).is_file():
+            path = path / frozen.ADAPTER
+        if not path.is_dir():
+            if not path.is_file():
+                raise FileNotFoundError(
+                    f"no such file: {path}; allowed: what RuleAdapter.save wrote"
+                )
+            return cls(*frozen.read_adapter(path))
+        model = PlainModel(path)
+        if not model.has_note or model.note.task != "adapter":
+            raise ValueError(f"{path}: no Rule Adapter; allowed: what RuleAdapter.save wrote")
+        return cls(model, model.note.identity, model.note.metrics)
 
 
-def features(pairs: pl.DataFrame) -> np.ndarray:
-    """Encoder vectors of a pair, (n_pairs, 3 dim): prompt, mean and distance of the responses.
-
-    Which response is called A cannot matter: the set of rules on which two responses differ does
-    not depend on it.
-    """
-    encoder = Encoder.load()
-    prompt = encoder.embed([prompt_text(p) for p in pairs["prompt"].to_list()])
-    a, b = (encoder.embed(pairs[c].to_list()) for c in ("response_a", "response_b"))
-    return np.concatenate([prompt, (a + b) / 2, np.abs(a - b)], axis=1) * np.float32(
-        np.sqrt(prompt.shape[1])
-    )
-
-
-def train_rule_adapter(
+def train_adapter(
     pairs: pl.DataFrame,
     selection: Selection,
+    config: TrainingConfig | str | Path | dict | None = None,
     *,
-    epochs: int = 50,
-    learning_rate: float = 3e-3,
-    weight_decay: float = 0.1,
-    seed: int = 0,
+    output: str | Path | None = None,
+    evaluation: pl.DataFrame | None = None,
+    evaluation_selection: Selection | None = None,
+    provenance: dict | None = None,
+    resume: bool = True,
+    **settings,
 ) -> RuleAdapter:
-    """Fit the adapter to the rules that a selector chose, by multi-label binary cross-entropy.
+    """Train an adapter to name the rules that a selector chose, by multi-label cross-entropy.
 
     Parameters
     ----------
     pairs
         Canonical frame, n_pairs rows.
     selection
-        The rules to be named, such as those of maximum discrepancy, (n_pairs, k).
-    epochs, learning_rate, weight_decay
-        Full-batch AdamW on the linear layer.
-    seed
-        Of the initial weights.
+        The rules to be named, such as those of maximum discrepancy, (n_pairs, k); its pairs are
+        found by their ids.
+    config, settings
+        ``encoder-frozen``, the default: a linear layer on the vectors of the offline encoder, in
+        seconds. Otherwise as for `train_reward`.
+    output
+        Folder of the run; None takes a temporary one, gone with the returned adapter.
+    evaluation, evaluation_selection
+        Held-out pairs and the rules to be named; None holds out `evaluation_share` of the prompts.
+    provenance, resume
+        As for `train_reward`.
 
     Returns
     -------
-    The adapter, which does not know its rules' hash until it is saved with them.
+    The adapter, which knows the rules that the selection is of.
 
     Raises
     ------
     ValueError
-        If pairs and selection have different lengths.
+        For a selection of other pairs, bad settings, or an `output` of another run.
+    RuntimeError
+        If SIGTERM or SIGINT stopped the run.
 
     References
     ----------
     X. Li et al., arXiv 2501.15453: a sequence classifier with one logit a rule and multi-label
-    BCE; here on frozen vectors instead of a 3B language model.
+    BCE.
     """
-    import torch
-
-    if len(pairs) != len(selection.indices):
-        raise ValueError(
-            f"{len(pairs)} pairs, {len(selection.indices)} selections; allowed: as many"
-        )
-    x = torch.from_numpy(features(pairs))
-    y = torch.from_numpy(selection.mask()).float()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        layer = torch.nn.Linear(x.shape[1], y.shape[1])
-    prior = y.mean(0).clamp(1e-3, 1 - 1e-3)
-    torch.nn.init.zeros_(layer.weight)
-    layer.bias.data = torch.logit(prior)
-    groups = [
-        {"params": [layer.weight], "weight_decay": weight_decay},
-        {"params": [layer.bias], "weight_decay": 0.0},
-    ]
-    optimizer = torch.optim.AdamW(groups, lr=learning_rate)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
-    for _ in range(epochs):
-        loss = torch.nn.functional.binary_cross_entropy_with_logits(layer(x), y)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-    return RuleAdapter(layer.weight.detach().numpy(), layer.bias.detach().numpy())
+    if settings.setdefault("task", "adapter") != "adapter":
+        raise ValueError(f"task is {settings['task']!r}; allowed: 'adapter'")
+    return engine.trained(
+        RuleAdapter.load,
+        pairs,
+        selection,
+        config,
+        output=output,
+        evaluation=evaluation,
+        evaluation_target=evaluation_selection,
+        provenance=provenance,
+        resume=resume,
+        **settings,
+    )
 
 
 def cross_fit_adapter(
-    pairs: pl.DataFrame, selection: Selection, n_folds: int = 5, seed: int = 0, **settings
+    pairs: pl.DataFrame,
+    selection: Selection,
+    n_folds: int = 5,
+    *,
+    config: TrainingConfig | str | Path | dict | None = None,
+    seed: int = 0,
+    **settings,
 ) -> np.ndarray:
     """Probabilities of each pair from an adapter that has not seen its prompt, (n_pairs, n_rules).
 
     Parameters
     ----------
-    pairs, selection, settings
-        As for `train_rule_adapter`.
+    pairs, selection, config, settings
+        As for `train_adapter`; on the frozen encoder nothing is written.
     n_folds
         Adapters trained, each on the prompts of all other folds.
     seed
-        Of folds and fits.
+        Of the folds and of each fit.
     """
+    given = {"task": "adapter", "evaluation_share": 0.0} | settings
+    config = load_config(config, **given, seed=seed)
+    data = targets.aligned("adapter", pairs, selection)
     fold = np.array(folds(pairs, n_folds, seed))
     out = np.empty((len(pairs), selection.n_rules))
+    x = frozen.features(pairs) if config.frozen else None
     for f in range(n_folds):
-        train = np.flatnonzero(fold != f)
-        chosen = Selection(selection.indices[train], selection.method, selection.n_rules)
-        adapter = train_rule_adapter(pairs[train], chosen, seed=seed, **settings)
-        out[fold == f] = adapter.probabilities(pairs.filter(pl.Series(fold == f)))
+        test, seen = fold == f, data.rows(fold != f)
+        if config.frozen:
+            head = frozen.fit_adapter(x[fold != f], seen.target.mask(), config)
+            out[test] = 1 / (1 + np.exp(-(x[test] @ head.weight.T + head.bias)))
+        else:
+            adapter = engine.trained(RuleAdapter.load, seen.pairs, seen.target, config, output=None)
+            out[test] = adapter.probabilities(pairs.filter(pl.Series(test)))
     return out
 
 
-def top_rules(probabilities: np.ndarray, k: int) -> Selection:
+def top_rules(probabilities: np.ndarray, k: int, identity: Identity | None = None) -> Selection:
     """The k most probable rules of each pair as a selection, best first; ties to the lowest position.
 
     Parameters
     ----------
     probabilities
-        Of each rule, (n_pairs, n_rules).
+        Of each rule, or any scale in their order, (n_pairs, n_rules).
     k
         Rules per pair, 1 to n_rules.
+    identity
+        The rules and pairs that they are of.
 
     Raises
     ------
@@ -174,4 +201,6 @@ def top_rules(probabilities: np.ndarray, k: int) -> Selection:
     if not 1 <= k <= n_rules:
         raise ValueError(f"k is {k}; allowed: 1 to {n_rules}")
     order = np.argsort(-probabilities, axis=1, kind="stable")[:, :k]
-    return Selection(order.astype(np.int32), "rule_adapter", n_rules)
+    return Selection(
+        order.astype(np.int32), "rule_adapter", n_rules, identity=identity or Identity()
+    )

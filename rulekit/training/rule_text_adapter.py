@@ -16,11 +16,13 @@ import polars as pl
 
 from rulekit.encoder import Encoder
 from rulekit.files import watched, write_atomically
+from rulekit.inputs.identity import Identity
 from rulekit.inputs.pairs import folds, prompt_groups
 from rulekit.inputs.rules import RuleSet
 from rulekit.measures import auc, auc_resampled, bootstrap, mean_interval
 from rulekit.selection.registry import Selection
-from rulekit.training.rule_adapter import features, top_rules
+from rulekit.training.frozen import features
+from rulekit.training.rule_adapter import top_rules
 
 FIT = {"epochs": 60, "learning_rate": 1e-2, "weight_decay": 1.0}
 _RESAMPLES = 500
@@ -57,7 +59,7 @@ class RuleTextAdapter:
 
     def select(self, pairs: pl.DataFrame, rules: RuleSet, k: int = 5) -> Selection:
         """The k rules of largest probability for each of the pairs; as `top_rules`."""
-        return top_rules(self.logits(pairs, rules), k)
+        return top_rules(self.logits(pairs, rules), k, Identity.of(rules, pairs))
 
     def save(self, path: str | Path) -> Path:
         """Write as .npz, atomically."""
@@ -81,24 +83,25 @@ def rule_vectors(rules: RuleSet) -> np.ndarray:
 
 def train_rule_text_adapter(
     pairs: pl.DataFrame,
-    selection: Selection,
     rules: RuleSet,
+    selection: Selection,
     *,
     epochs: int = FIT["epochs"],
     learning_rate: float = FIT["learning_rate"],
     weight_decay: float = FIT["weight_decay"],
-    seed: int = 0,
 ) -> RuleTextAdapter:
     """Fit the adapter to the rules that a selector chose, by multi-label binary cross-entropy.
 
     Parameters
     ----------
-    pairs, selection, epochs, learning_rate, weight_decay
-        As for `train_rule_adapter`.
+    pairs
+        Canonical frame, n_pairs rows.
     rules
-        The rule set that the selection is of; its texts are read, its order and ids do not matter.
-    seed
-        For the interface: the fit starts at zero and draws nothing.
+        The rules that may be named; their texts are read.
+    selection
+        The rules to be named, found by the ids of pairs and rules, (n_pairs, k).
+    epochs, learning_rate, weight_decay
+        Of AdamW on full batches.
 
     Returns
     -------
@@ -109,17 +112,20 @@ def train_rule_text_adapter(
     ValueError
         If pairs, selection and rules do not belong together.
     """
-    if len(pairs) != len(selection.indices):
-        raise ValueError(
-            f"{len(pairs)} pairs, {len(selection.indices)} selections; allowed: as many"
-        )
-    if selection.n_rules != len(rules):
-        raise ValueError(
-            f"selection is of {selection.n_rules} rules, rules has {len(rules)}; allowed: as many"
-        )
-    x, e = features(pairs), rule_vectors(rules)
+    x, e, mask = features(pairs), rule_vectors(rules), _mask(pairs, rules, selection)
     with _one_thread():
-        return _fit(x, e, selection.mask(), epochs, learning_rate, weight_decay)
+        return _fit(x, e, mask, epochs, learning_rate, weight_decay)
+
+
+def _mask(pairs: pl.DataFrame, rules: RuleSet, selection: Selection) -> np.ndarray:
+    """Which rules are to be named, (n_pairs, n_rules), in the order of pairs and rules."""
+    selection = selection.aligned(Identity.of(rules, pairs))
+    if (selection.n_pairs, selection.n_rules) != (len(pairs), len(rules)):
+        raise ValueError(
+            f"selection is of {selection.n_pairs} pairs and {selection.n_rules} rules; allowed: "
+            f"{len(pairs)} and {len(rules)}"
+        )
+    return selection.mask()
 
 
 @contextlib.contextmanager
@@ -162,9 +168,10 @@ def _fit(x: np.ndarray, e: np.ndarray, mask: np.ndarray, epochs, learning_rate, 
 
 def held_out_rules_report(
     pairs: pl.DataFrame,
-    selection: Selection,
     rules: RuleSet,
+    selection: Selection,
     n_folds: int = 5,
+    *,
     seed: int = 0,
     **settings,
 ) -> pl.DataFrame:
@@ -174,7 +181,7 @@ def held_out_rules_report(
 
     Parameters
     ----------
-    pairs, selection, rules
+    pairs, rules, selection
         As for `train_rule_text_adapter`.
     n_folds
         Of the prompts, and of the rules: n_folds² + n_folds fits.
@@ -194,7 +201,7 @@ def held_out_rules_report(
     - ``seen rules``: of rules seen in training, on unseen prompts;
     - ``text similarity``: of the cosine of prompt and rule text, which needs no training.
     """
-    x, e, mask = features(pairs), rule_vectors(rules), selection.mask()
+    x, e, mask = features(pairs), rule_vectors(rules), _mask(pairs, rules, selection)
     pair_fold = np.array(folds(pairs, n_folds, seed))
     rule_fold = np.random.default_rng(seed).permutation(len(rules)) % n_folds
     unseen, seen = _held_out_logits(x, e, mask, pair_fold, rule_fold, FIT | settings)

@@ -17,15 +17,15 @@ import torch
 from transformers import Trainer, TrainingArguments
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_callback import PrinterCallback, TrainerState
-from transformers.trainer_utils import get_last_checkpoint, rotate_checkpoints
+from transformers.trainer_utils import rotate_checkpoints
 
 from rulekit.training.batches import Examples, Steps, in_order, pack
 from rulekit.training.config import TrainingConfig
 from rulekit.training.evaluation import held_out_metrics
 from rulekit.training.models import packed_inputs
 from rulekit.training.objectives import losses
+from rulekit.training.run_folder import CHECKPOINTS, newest_checkpoint
 
-CHECKPOINTS = "checkpoints"
 _NEVER = 1 << 40  # steps
 
 
@@ -132,11 +132,7 @@ class PackedTrainer(Trainer):
 
     def _refuse(self, what: str, names: list[str]) -> None:
         shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
-        newest = (
-            get_last_checkpoint(str(self.output / CHECKPOINTS))
-            if (self.output / CHECKPOINTS).is_dir()
-            else None
-        )
+        newest = newest_checkpoint(self.output)
         good = f"the last good checkpoint is {newest}" if newest else "there is no checkpoint yet"
         raise FloatingPointError(
             f"the {what} of step {self.state.global_step + 1} is not finite; pairs: {shown}. The "

@@ -52,7 +52,7 @@ from transformers.trainer_utils import SaveStrategy
 
 import rulekit as rk
 from rulekit.training import batches, load_config, models
-from rulekit.training.config import PRESETS
+from rulekit.training.presets import PRESETS
 from rulekit.training.trainer import PackedTrainer
 
 PAIRS_PER_STEP, MAX_TOKENS = 8, 1024
@@ -151,7 +151,7 @@ def make_folder(folder: Path, pairs: pl.DataFrame, sizes: dict, vocabulary: int)
 
 def examples_of(pairs: pl.DataFrame, folder: Path, n: int) -> batches.Examples:
     """The first n usable pairs, chosen first; the longer response is 'preferred' on the GPU."""
-    tokenizer = models.load_tokenizer(load_config(model=str(folder)))
+    tokenizer = models.load_tokenizer(load_config({"model": str(folder)}))
     found = batches.preference_examples(
         pairs[: n + 50], np.ones(n + 50), tokenizer, max_tokens=MAX_TOKENS, too_long="drop"
     )
@@ -259,7 +259,7 @@ def rate(seconds: list[float], tokens: int, skip: int = 0) -> float:
 
 
 def on_cpu(steps: int, repeats: int) -> None:
-    pairs = rk.sources.load("hh-rlhf/harmless-base-test").sample(fraction=1.0, shuffle=True, seed=0)
+    pairs = rk.load_pairs("hh-rlhf/harmless-base-test").sample(fraction=1.0, shuffle=True, seed=0)
     with tempfile.TemporaryDirectory() as name:
         folder = make_folder(Path(name), pairs, SMALL, 8192)
         examples = examples_of(pairs, folder, steps * PAIRS_PER_STEP)
@@ -295,13 +295,17 @@ def on_cpu(steps: int, repeats: int) -> None:
 
 def encoder() -> None:
     """The preset on the embedded corpus, float32 and bf16 in turn."""
-    pairs = rk.sources.load("embedded")
+    pairs = rk.load_pairs("embedded")
     rates = {}
     for precision in ("float32", "bf16"):
         with tempfile.TemporaryDirectory() as output:
             begun, used = time.perf_counter(), time.process_time()
             done = rk.training.train(
-                "encoder-cpu", pairs, output=output, precision=precision, evaluation_share=0.2
+                pairs,
+                config="encoder-cpu",
+                output=output,
+                precision=precision,
+                evaluation_share=0.2,
             )
             seconds, used = time.perf_counter() - begun, time.process_time() - used
             rows = pl.read_ndjson(Path(output) / "metrics.jsonl", infer_schema_length=None)
@@ -344,7 +348,7 @@ def on_gpu(only: list[str], steps: int, tiny: bool) -> bool:
     if device().type != "cuda" and not tiny:
         print("no GPU here: not measured")
         return True
-    pairs = rk.sources.load("hh-rlhf/harmless-base-test").sample(fraction=1.0, shuffle=True, seed=0)
+    pairs = rk.load_pairs("hh-rlhf/harmless-base-test").sample(fraction=1.0, shuffle=True, seed=0)
     pairs = pairs.head(400) if tiny else pairs
     peak = matrix_peak(256 if tiny else 8192)
     common = {

@@ -45,7 +45,7 @@ def test_a_case_that_fails_says_why_and_leaves_the_others_to_run(monkeypatch, ca
     monkeypatch.setattr(training, "speed", speed)
     monkeypatch.setattr(training, "make_folder", lambda *_: tmp_path)
     monkeypatch.setattr(training, "examples_of", lambda *_: None)
-    monkeypatch.setattr(training.rk.sources, "load", lambda _: training.pl.DataFrame({"x": [1]}))
+    monkeypatch.setattr(training.rk, "load_pairs", lambda _: training.pl.DataFrame({"x": [1]}))
     assert not training.on_gpu(["full", "trl"], 3, tiny=True)
     first, second = map(json.loads, capsys.readouterr().out.splitlines())
     assert first["failed"] == "MemoryError: no room"

@@ -39,13 +39,13 @@ def test_a_resumed_run_ends_in_the_same_bits(kind, fields, tmp_path):
         make_model(tmp_path / "base", kind), epochs=2, save_every=2, keep_checkpoints=9, **fields
     )
     pairs = some_pairs(16)  # 4 steps an epoch
-    whole = train(config, pairs, output=tmp_path / "whole")
+    whole = train(pairs, config=config, output=tmp_path / "whole")
     rows = [json.loads(line) for line in (tmp_path / "whole" / "metrics.jsonl").open()]
     for step in (2, 4, 6):
         again = tmp_path / f"again{step}"
         shutil.copytree(tmp_path / "whole", again)
         forget_after(again, step)
-        resumed = train(config, pairs, output=again)
+        resumed = train(pairs, config=config, output=again)
         assert_bit_equal(resumed.model_folder, whole.model_folder)
         found = [json.loads(line) for line in (again / "metrics.jsonl").open()]
         assert [r["loss"] for r in found if "loss" in r] == [r["loss"] for r in rows if "loss" in r]
@@ -57,15 +57,15 @@ def test_a_resumed_run_ends_in_the_same_bits(kind, fields, tmp_path):
 
 def test_a_run_does_not_go_on_from_another_ones_checkpoint(base, tmp_path):
     config = settings(base, max_steps=2, save_every=1)
-    train(config, some_pairs(8), output=tmp_path / "run")
+    train(some_pairs(8), config=config, output=tmp_path / "run")
     for changed, pairs in (
         ("learning_rate", some_pairs(8)),
         ("data_sha256", some_pairs(8, seed=1)),
     ):
         fields = {"learning_rate": 1e-4} if changed == "learning_rate" else {}
         with pytest.raises(ValueError, match=f"another {changed}"):
-            train(config, pairs, output=tmp_path / "run", **fields)
-    train(config, some_pairs(8), output=tmp_path / "run", learning_rate=1e-4, resume=False)
+            train(pairs, config=config, output=tmp_path / "run", **fields)
+    train(some_pairs(8), config=config, output=tmp_path / "run", learning_rate=1e-4, resume=False)
 
 
 def test_a_run_leaves_a_checkpoint_every_tenth_and_at_its_end(base, tmp_path):
@@ -75,7 +75,7 @@ def test_a_run_leaves_a_checkpoint_every_tenth_and_at_its_end(base, tmp_path):
         (15, {15, 20}),
     ):
         config = settings(base, epochs=5, save_every=save_every, keep_checkpoints=99)
-        train(config, some_pairs(16), output=tmp_path / str(save_every))
+        train(some_pairs(16), config=config, output=tmp_path / str(save_every))
         found = (tmp_path / str(save_every) / "checkpoints").iterdir()
         assert {int(p.name.split("-")[1]) for p in found} == expected
 
@@ -94,16 +94,16 @@ def test_a_full_disk_at_the_very_end_leaves_the_checkpoint_to_go_on_from(
     with pytest.raises(
         OSError, match=r"the final model could not be written .* checkpoint of step 3"
     ):
-        train(config, some_pairs(8), output=tmp_path / "run")
+        train(some_pairs(8), config=config, output=tmp_path / "run")
     assert not {".model", "model", "result.json"} & {p.name for p in (tmp_path / "run").iterdir()}
     assert (tmp_path / "run" / "checkpoints" / "checkpoint-3").is_dir()
     monkeypatch.undo()
     monkeypatch.setattr(PackedTrainer, "train", lambda *a, **k: pytest.fail("trained again"))
-    train(config, some_pairs(8), output=tmp_path / "run")
+    train(some_pairs(8), config=config, output=tmp_path / "run")
     monkeypatch.undo()
     assert_bit_equal(
         tmp_path / "run" / "model",
-        train(config, some_pairs(8), output=tmp_path / "whole").model_folder,
+        train(some_pairs(8), config=config, output=tmp_path / "whole").model_folder,
     )
 
 

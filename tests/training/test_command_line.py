@@ -5,6 +5,7 @@ import yaml
 from transformers import AutoModelForSequenceClassification
 
 from rulekit.cli import main
+from rulekit.training import RewardModel
 from rulekit.training.config import load_config
 from tests.training.helpers import settings, some_pairs
 
@@ -54,7 +55,7 @@ def test_the_command_line_names_what_is_wrong_in_one_line(tmp_path, capsys):
         (["-p", "lora", "{rank: 1"], "-p lora: "),
         (["--config", str(tmp_path / "bad.yaml")], "bad.yaml: "),
         (
-            ["-p", "model", str(tmp_path / "nowhere")],
+            ["--config", "encoder-cpu", "-p", "model", str(tmp_path / "nowhere")],
             f"model '{tmp_path}/nowhere' is no folder; allowed: ",
         ),
         (["-p", "learning_rte", "1"], "unknown setting 'learning_rte'; allowed: 'learning_rate', "),
@@ -87,3 +88,19 @@ def test_null_on_the_command_line_unsets_and_none_in_python_leaves(base, tmp_pat
     ]
     assert main([*run, "-p", "lora", "null"]) == 0
     assert "lora: null" in (tmp_path / "r" / "config.yaml").read_text()
+
+
+def test_the_frozen_preset_runs_from_the_command_line_and_has_nothing_to_plan(tmp_path, capsys):
+    some_pairs(30).write_ndjson(tmp_path / "pairs.jsonl")
+    run = ["train", "reward", "-p", "train", str(tmp_path / "pairs.jsonl"), "--output"]
+    run += [str(tmp_path / "run"), "-p", "evaluation_share", "0.3"]
+    assert main([*run, "--plan"]) == 0
+    assert "nothing to plan" in capsys.readouterr().out
+    assert not (tmp_path / "run").exists()
+    assert main(run) == 0
+    assert "accuracy" in capsys.readouterr().out
+    assert RewardModel.load(tmp_path / "run" / "model").metrics["n"] > 0
+    again = load_config(tmp_path / "run" / "config.yaml")
+    assert (again.frozen, again.evaluation_share) == (True, 0.3)
+    assert main([*run, "-p", "epochs", "2"]) == 2
+    assert "epochs: not used by task 'reward' on a frozen encoder" in capsys.readouterr().err

@@ -9,7 +9,9 @@ import torch
 import yaml
 
 from rulekit.cli import main
-from rulekit.training.engine import TrainedModel, train
+from rulekit.inputs.pairs import split_pairs
+from rulekit.training.engine import train
+from rulekit.training.reward_model import RewardModel
 from rulekit.training.trainer import PackedTrainer
 from tests.training.helpers import engine_parts, settings, some_pairs, weights
 
@@ -22,7 +24,9 @@ def test_training_does_not_depend_on_the_token_budget_or_on_recomputation(base, 
         "again": {"checkpointed_layers": "all"},
         "half": {"checkpointed_layers": 1},
     }.items():
-        done = train(settings(base, max_steps=4, **fields), some_pairs(16), output=tmp_path / name)
+        done = train(
+            some_pairs(16), config=settings(base, max_steps=4, **fields), output=tmp_path / name
+        )
         models_[name] = weights(done.model_folder)
     for name in ("narrow", "again", "half"):
         for key, weight in models_["wide"].items():
@@ -34,20 +38,20 @@ def test_the_same_call_returns_the_finished_run_and_measures_anew_on_other_pairs
 ):
     config = settings(base, epochs=2)
     given = {"output": tmp_path / "run", "evaluation": some_pairs(9, seed=1)}
-    first = train(config, some_pairs(16), **given)
+    first = train(some_pairs(16), config=config, **given)
     stamps = {p.name: p.stat().st_mtime_ns for p in first.model_folder.iterdir()}
     monkeypatch.setattr(PackedTrainer, "train", lambda *a, **k: pytest.fail("trained again"))
-    again = train(config, some_pairs(16), **given)
+    again = train(some_pairs(16), config=config, **given)
     assert again.metrics == first.metrics
     assert {p.name: p.stat().st_mtime_ns for p in first.model_folder.iterdir()} == stamps
-    other = train(config, some_pairs(16), **given | {"evaluation": some_pairs(12, seed=2)})
+    other = train(some_pairs(16), config=config, **given | {"evaluation": some_pairs(12, seed=2)})
     assert other.metrics["n"] == 12
     for fields, message in (({"learning_rate": 1e-4}, "another learning_rate"),):
         shutil.rmtree(tmp_path / "run" / "checkpoints", ignore_errors=True)
         with pytest.raises(ValueError, match=message):
-            train(config, some_pairs(16), **given, **fields)
+            train(some_pairs(16), config=config, **given, **fields)
     with pytest.raises(pytest.fail.Exception, match="trained again"):
-        train(config, some_pairs(16), **given, resume=False)
+        train(some_pairs(16), config=config, **given, resume=False)
     assert not (tmp_path / "run" / "result.json").exists()
 
 
@@ -88,27 +92,6 @@ def test_a_loss_or_gradient_that_is_not_finite_stops_with_the_pairs_named(base, 
     assert all(torch.equal(p, before[n]) for n, p in model.named_parameters())
 
 
-def test_the_public_function_reaches_the_engine_by_a_preset(base, tmp_path):
-    import rulekit as rk
-
-    pairs = some_pairs(30)
-    done = rk.training.train_reward_model(
-        pairs, np.ones(30), "encoder-cpu", output=tmp_path / "run", model=str(base), max_steps=1
-    )
-    assert done.margin(pairs).shape == (30,)
-    card = (done.model_folder / "README.md").read_text()
-    for expected in (
-        "data sha256: ",
-        "evaluation sha256: ",
-        "rule set: not stated",
-        "95 % interval",
-        "## Limits",
-        "learning_rate: `5e-05`",
-    ):
-        assert expected in card
-    assert callable(rk.training.plan)
-
-
 @pytest.mark.parametrize("fields", [{"objective": "margin", "margin_scale": 2.0}, {"center": 0.05}])
 def test_margin_and_centring_run_from_files_with_a_column_of_evidence(
     base, fields, tmp_path, capsys
@@ -131,8 +114,8 @@ def test_margin_and_centring_run_from_files_with_a_column_of_evidence(
     rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").open()]
     curve = [row["loss"] for row in rows if "loss" in row]
     assert curve[-1] < 0.7 * curve[0]
-    done = TrainedModel(tmp_path / "run", config)
-    rewards = torch.from_numpy(done.rewards(frames["held"]))
+    model = RewardModel.load(tmp_path / "run" / "model")
+    rewards = torch.from_numpy(model.rewards(frames["held"]))
     evidence = torch.tensor(frames["held"]["evidence"].to_list())
     margin = rewards[:, 0] - rewards[:, 1] - (2.0 * evidence if "objective" in fields else 0)
     expected = torch.nn.functional.softplus(-margin) + fields.get("center", 0) * rewards.sum(1) ** 2
@@ -141,7 +124,7 @@ def test_margin_and_centring_run_from_files_with_a_column_of_evidence(
     if "objective" in fields:
         frames["held"].drop("evidence").write_parquet(tmp_path / "held.parquet")
         assert main([*run, str(tmp_path / "other")]) == 2
-        assert "evaluation_evidence is None; allowed: " in capsys.readouterr().err
+        assert "there is no evidence; allowed: " in capsys.readouterr().err
 
 
 def test_a_package_that_is_missing_is_named_before_anything_is_read(tmp_path, monkeypatch, capsys):
@@ -157,10 +140,12 @@ def test_a_package_that_is_missing_is_named_before_anything_is_read(tmp_path, mo
             importlib.util, "find_spec", lambda name, p=package: None if name == p else former(name)
         )
         with pytest.raises(ValueError, match=rf"needs the package {package}: .*rulekit\[gpu\]"):
-            train(settings("no such model", **fields), some_pairs(4), output=tmp_path / "run")
+            train(
+                some_pairs(4), config=settings("no such model", **fields), output=tmp_path / "run"
+            )
     some_pairs(4).write_ndjson(tmp_path / "pairs.jsonl")
     options = ["-p", "train", str(tmp_path / "pairs.jsonl"), "-p", "lora", "{quantize: true}"]
-    assert main(["train", "reward", *options]) == 2
+    assert main(["train", "reward", "--config", "encoder-cpu", *options]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert "pip install 'rulekit[gpu]'" in error
@@ -168,5 +153,13 @@ def test_a_package_that_is_missing_is_named_before_anything_is_read(tmp_path, mo
 
 def test_tensorboard_files_are_written_when_asked_for(base, tmp_path):
     config = settings(base, max_steps=1, tensorboard=True)
-    train(config, some_pairs(4), output=tmp_path / "run")
+    train(some_pairs(4), config=config, output=tmp_path / "run")
     assert list((tmp_path / "run").rglob("events.out.tfevents.*"))
+
+
+def test_pairs_that_were_split_with_the_same_seed_are_held_out_again(base, tmp_path):
+    train_pairs, _ = split_pairs(some_pairs(80), 0.2, seed=0)
+    done = train(
+        train_pairs, config=settings(base, max_steps=1, evaluation_share=0.1), output=tmp_path / "r"
+    )
+    assert 2 <= done.metrics["n"] <= 16

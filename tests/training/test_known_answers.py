@@ -9,6 +9,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from rulekit.training import batches
 from rulekit.training.engine import train
+from rulekit.training.reward_model import RewardModel
 from tests.training.helpers import WORDS, engine_parts, make_model, settings, some_pairs
 
 
@@ -28,7 +29,7 @@ def test_the_loss_trajectory_is_that_of_trl(base, tmp_path):
         weight_decay=0.01,
     )
     target = (np.arange(32) % 3 > 0).astype(float)
-    train(config, pairs, target, output=tmp_path / "ours")
+    train(pairs, target, config, output=tmp_path / "ours")
     ours = [json.loads(line) for line in (tmp_path / "ours" / "metrics.jsonl").open()]
 
     _, _, examples = engine_parts(config, pairs)
@@ -107,6 +108,8 @@ def test_a_planted_linear_reward_is_learned_to_within_its_bayes_accuracy(objecti
     )
     target = p if objective == "soft" else (rng.random(len(p)) < p).astype(float)
     done = train(
+        pairs[:n],
+        target[:n],
         settings(
             make_model(tmp_path / "base", num_hidden_layers=1),
             objective=objective,
@@ -115,11 +118,10 @@ def test_a_planted_linear_reward_is_learned_to_within_its_bayes_accuracy(objecti
             token_budget=2048,
             learning_rate=4e-3,
         ),
-        pairs[:n],
-        target[:n],
         output=tmp_path / "run",
     )
-    found = done.margin(pairs[n:])
+    model = RewardModel.load(done.model_folder)
+    found = model.margin(pairs[n:])
     truth = p[n:]
     accuracy = np.where(found > 0, truth, 1 - truth).mean()  # expected over the labels' draw
     bayes = np.maximum(truth, 1 - truth).mean()
@@ -137,4 +139,4 @@ def test_a_planted_linear_reward_is_learned_to_within_its_bayes_accuracy(objecti
         chats, padding=True, return_tensors="pt", return_dict=True
     )
     rewards = plain(**inputs).logits.detach().numpy()[:, 0]
-    assert rewards == pytest.approx(done.rewards(pairs[n:])[:20, 0], abs=1e-5)
+    assert rewards == pytest.approx(model.rewards(pairs[n:])[:20, 0], abs=1e-5)

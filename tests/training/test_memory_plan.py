@@ -68,8 +68,8 @@ def test_a_plan_counts_the_8b_model_and_refuses_what_cannot_fit(tmp_path):
     assert lora.total_gb < found.total_gb - 40
     with pytest.raises(ValueError, match="allowed: less"):
         train(
-            settings(make_model(tmp_path / "m"), device_memory_gb=0.01),
             some_pairs(8),
+            config=settings(make_model(tmp_path / "m"), device_memory_gb=0.01),
             output=tmp_path / "r",
         )
 

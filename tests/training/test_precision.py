@@ -10,6 +10,7 @@ from transformers import AutoModelForSequenceClassification
 
 from rulekit.training.engine import train
 from rulekit.training.memory_plan import FOUR_BITS, plan
+from rulekit.training.reward_model import RewardModel
 from tests.training.helpers import (
     assert_bit_equal,
     engine_parts,
@@ -36,7 +37,7 @@ def test_reduced_precision_learns_what_float32_learns(base, fields, tmp_path):
     common = {"epochs": 4, "pairs_per_step": 8, "token_budget": 1024, "learning_rate": 3e-3}
     curves = []
     for name, more in (("exact", {}), ("reduced", fields)):
-        train(settings(base, **common, **more), pairs, output=tmp_path / name)
+        train(pairs, config=settings(base, **common, **more), output=tmp_path / name)
         rows = [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").open()]
         curves.append([row["loss"] for row in rows if "loss" in row])
     assert curves[0][-1] < 0.3 * curves[0][0]
@@ -54,17 +55,19 @@ def test_lora_trains_little_resumes_and_leaves_a_plain_merged_model(base, tmp_pa
     rewards, gradients = packed_gradients(model, examples, config, budget=256)
     assert any("score" in name for name in gradients)
 
-    whole = train(config, pairs, output=tmp_path / "whole")
+    whole = train(pairs, config=config, output=tmp_path / "whole")
     shutil.copytree(tmp_path / "whole", tmp_path / "again")
     forget_after(tmp_path / "again", 2)
     assert_bit_equal(
-        train(config, pairs, output=tmp_path / "again").model_folder, whole.model_folder
+        train(pairs, config=config, output=tmp_path / "again").model_folder, whole.model_folder
     )
     names = weights(whole.model_folder).keys()
     assert names == weights(base).keys()
     plain = AutoModelForSequenceClassification.from_pretrained(whole.model_folder).eval()
     ids = torch.from_numpy(examples.sequences[0][0].astype(np.int64))[None]
-    assert plain(ids).logits.item() == pytest.approx(whole.rewards(pairs)[0, 0], abs=1e-5)
+    assert plain(ids).logits.item() == pytest.approx(
+        RewardModel.load(whole.model_folder).rewards(pairs)[0, 0], abs=1e-5
+    )
     assert abs(plain(ids).logits.item() - rewards[0, 0].item()) > 1e-3
 
 
@@ -92,7 +95,7 @@ def test_low_rank_matrices_have_the_type_of_the_weights_and_learn_in_bfloat16(qu
             for n, p in model.named_parameters()
             if "lora" not in n and "score" not in n
         )
-        train(config, pairs, output=tmp_path / precision)
+        train(pairs, config=config, output=tmp_path / precision)
         rows = [json.loads(line) for line in (tmp_path / precision / "metrics.jsonl").open()]
         curves.append([row["loss"] for row in rows if "loss" in row])
     assert curves[0][-1] < 0.5 * curves[0][0]
@@ -125,10 +128,10 @@ def test_a_model_trained_in_4_bits_is_saved_whole_with_its_matrices_merged(tmp_p
     assert model.get_input_embeddings().weight.dtype == torch.bfloat16
     assert not isinstance(model.score, bitsandbytes.nn.Linear4bit)
 
-    whole = train(config, pairs, output=tmp_path / "whole")
+    whole = train(pairs, config=config, output=tmp_path / "whole")
     shutil.copytree(tmp_path / "whole", tmp_path / "again")
     forget_after(tmp_path / "again", 3)
-    again = train(config, pairs, output=tmp_path / "again")
+    again = train(pairs, config=config, output=tmp_path / "again")
     assert_bit_equal(again.model_folder, whole.model_folder)
     saved = json.loads((whole.model_folder / "config.json").read_text())
     assert "quantization_config" not in saved
@@ -148,5 +151,5 @@ def test_a_model_trained_in_4_bits_is_saved_whole_with_its_matrices_merged(tmp_p
     assert ((found - exact).abs() <= exact.abs() / 100 + 1e-3).all()
     plain = AutoModelForSequenceClassification.from_pretrained(whole.model_folder)
     assert plain.dtype == torch.bfloat16
-    assert (whole.margin(pairs) > 0).mean() > 0.8
+    assert (RewardModel.load(whole.model_folder).margin(pairs) > 0).mean() > 0.8
     assert "had the base in 4 bits" in (whole.model_folder / "README.md").read_text()

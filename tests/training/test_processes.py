@@ -36,9 +36,9 @@ PackedTrainer.training_step = step
 rounded = {"precision": "bf16-stochastic", "fsdp": True}
 for name, fields in (("exact", {"fsdp": True}), ("ddp", {}), ("lora", {"fsdp": True, "lora": {"rank": 4}}),
                      ("rounded", rounded), ("again", rounded)):
-    done = train(folder / "run.yaml", pairs, output=folder / name, save_every=2, keep_checkpoints=9, token_budget=128, **fields)
+    done = train(pairs, config=folder / "run.yaml", output=folder / name, save_every=2, keep_checkpoints=9, token_budget=128, **fields)
     assert (folder / name / "result.json").is_file(), "a process returns before the model is there"
-    again = train(folder / "run.yaml", pairs, output=folder / name, token_budget=128, **fields)
+    again = train(pairs, config=folder / "run.yaml", output=folder / name, token_budget=128, **fields)
     assert again.metrics == done.metrics or os.environ["RANK"] != "0"
     torch.distributed.barrier()
     if os.environ["RANK"] == "0" and name == "rounded":
@@ -70,7 +70,7 @@ def test_two_processes_give_the_one_process_result_and_resume_to_the_same_bits(t
     runs = (({}, ("exact", "ddp")), ({"lora": {"rank": 4}}, ("lora",)))
     try:
         for one, (name, *_) in runs:  # meanwhile
-            train(tmp_path / "run.yaml", pairs, output=tmp_path / f"one-{name}", **one)
+            train(pairs, config=tmp_path / "run.yaml", output=tmp_path / f"one-{name}", **one)
         out, _ = process.communicate(timeout=300)
     finally:
         if process.poll() is None:

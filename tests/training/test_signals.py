@@ -81,14 +81,14 @@ def test_either_signal_saves_and_stops_and_its_echo_is_the_same_request(
             signal.raise_signal(number)  # torchrun hands on what its processes got already
 
     monkeypatch.setattr(MetricsFile, "on_log", on_log)
-    done = train(config, some_pairs(16), output=tmp_path / "run", save_every=0)
+    done = train(some_pairs(16), config=config, output=tmp_path / "run", save_every=0)
     assert done.stopped
     assert signal.getsignal(number) is handler
     (saved,) = (tmp_path / "run" / "checkpoints").iterdir()
     assert saved.name in ("checkpoint-3", "checkpoint-4")  # logs come behind the end of a step
     monkeypatch.undo()
-    assert not train(config, some_pairs(16), output=tmp_path / "run").stopped
-    whole = train(config, some_pairs(16), output=tmp_path / "whole")
+    assert not train(some_pairs(16), config=config, output=tmp_path / "run").stopped
+    whole = train(some_pairs(16), config=config, output=tmp_path / "whole")
     assert_bit_equal(tmp_path / "run" / "model", whole.model_folder)
 
 
