@@ -23,6 +23,12 @@ from rulekit.studies.judges import (
 )
 from rulekit.studies.new_texts import direction_table, proposition_findings, proposition_table
 from rulekit.studies.position import position_audit
+from rulekit.studies.recommended import (
+    Recommended,
+    recommended_labels,
+    recommended_rewards,
+    recommended_table,
+)
 from rulekit.studies.rules import near_duplicates
 from rulekit.studies.selection_accuracy import (
     accuracy_row,
@@ -36,6 +42,7 @@ from rulekit.studies.selection_accuracy import (
 from rulekit.studies.trained import adapter_report, reward_table
 
 __all__ = [
+    "Recommended",
     "accuracy_row",
     "adapter_report",
     "adaptive_gaps",
@@ -58,6 +65,9 @@ __all__ = [
     "proposition_table",
     "ranking_agreement",
     "reader_agreement",
+    "recommended_labels",
+    "recommended_rewards",
+    "recommended_table",
     "reward_table",
     "rule_orders",
     "selection_findings",

@@ -1,10 +1,13 @@
-"""Labels and rules as the kit recommends them: weighted by what a few labelled pairs tell.
+"""Labels as the kit recommends them: rules weighted by what a few labelled pairs tell.
 
-Pairs and scores come in; for each fold of prompts, estimates and labels that have seen none of its
-preferences go out. Notebooks 4 and 5 show them beside the paper's sum.
+Pairs and scores come in; for each fold of prompts, labels that have seen none of its preferences,
+and what an adapter and a reward model learn from them, go out. Notebooks 4 and 5 show them beside
+the paper's sum.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
@@ -14,81 +17,124 @@ from rulekit.inputs.scores import Scores
 from rulekit.labels import Labels, label
 from rulekit.selection.estimates import Estimates, estimate
 from rulekit.selection.registry import Selection, select
+from rulekit.studies.selection_accuracy import accuracy_row
 
 
-def fold_estimates(
-    pairs: pl.DataFrame, scores: Scores, n_labelled: int = 100, n_folds: int = 5, seed: int = 0
-) -> list[Estimates]:
-    """What rules are worth, for each fold from pairs of the other folds' prompts.
+@dataclass(frozen=True, eq=False)
+class Recommended:
+    """Weighted labels, one set a fold of prompts, made without that fold's preferences.
+
+    Attributes
+    ----------
+    fold
+        Of each pair, (n_pairs,).
+    estimates
+        What rules are worth, (n_folds,), from labelled pairs of the other folds.
+    every
+        Labels of all pairs by all rules, (n_folds,).
+    named
+        Labels of all pairs by the k rules that an adapter names, (n_folds,). It was trained on the
+        other folds, towards the rules that carry the label.
+    deciding
+        These rules themselves, (n_folds,).
+    """
+
+    fold: np.ndarray
+    estimates: list[Estimates]
+    every: list[Labels]
+    named: list[Labels]
+    deciding: list[Selection]
+
+
+def recommended_labels(
+    pairs: pl.DataFrame, scores: Scores, k: int = 5, n_labelled: int = 100, seed: int = 0
+) -> Recommended:
+    """Weight all rules by what labelled pairs tell, and train an adapter towards those that decide.
 
     Parameters
     ----------
     pairs, scores
         n_pairs pairs and their scores, found by id.
+    k
+        Rules that the adapter names for a pair.
     n_labelled
         Pairs of the other folds whose preference is looked at, 1 or more; all of theirs if there
         are fewer.
-    n_folds, seed
-        Of `rulekit.inputs.folds`; the seed also draws the labelled pairs.
-
-    Returns
-    -------
-    `Estimates` to be used on the pairs of each fold, (n_folds,).
+    seed
+        Of the five folds and of the labelled pairs.
     """
-    scores, fold = scores.of(pairs), np.array(folds(pairs, n_folds, seed))
+    from rulekit.training import frozen, load_config, top_rules
+
+    scores, fold = scores.of(pairs), np.array(folds(pairs, seed=seed))
     known = pairs["preference"].fill_null(0).to_numpy()
-    found = []
-    for f in range(n_folds):
+    config = load_config(None, task="adapter", seed=seed)
+    x = frozen.features(pairs)
+    found = Recommended(fold, [], [], [], [])
+    for f in range(fold.max() + 1):
         seen = fold != f
-        labelled = np.flatnonzero(seen & (known != 0))
-        looked_at = np.zeros(len(pairs), bool)
-        looked_at[np.random.default_rng((seed, f)).permutation(labelled)[:n_labelled]] = True
-        preference = np.where(looked_at, known, 0)[seen]
-        found.append(estimate(scores.rows(seen), preference))
+        labelled = np.random.default_rng((seed, f)).permutation(np.flatnonzero(seen & (known != 0)))
+        preference = np.full(len(pairs), np.nan)  # not looked at
+        preference[labelled[:n_labelled]] = known[labelled[:n_labelled]]
+        believed = estimate(scores.rows(seen), preference[seen])
+        deciding = select(scores, k, "adaptive", estimates=believed)
+        head = frozen.fit_adapter(x[seen], deciding.mask()[seen], config)
+        logits = x @ head.weight.T + head.bias
+        named = top_rules(logits, k, scores.identity)
+        how = {"method": "weighted", "tie": "soft", "estimates": believed}
+        found.estimates.append(believed)
+        found.every.append(label(scores, **how))
+        found.named.append(label(scores, named, **how))
+        found.deciding.append(deciding)
     return found
 
 
-def weighted_labels(scores: Scores, estimates: list[Estimates], tie: str = "soft") -> list[Labels]:
-    """Labels of all pairs by each fold's estimates, every rule weighted.
+def recommended_table(pairs: pl.DataFrame, scores: Scores, found: Recommended) -> pl.DataFrame:
+    """Accuracy of the recommended labels on prompts whose preferences they have not seen.
 
     Parameters
     ----------
-    scores
-        Of n_pairs pairs.
-    estimates
-        From `fold_estimates`.
-    tie
-        As for `rulekit.label`.
+    pairs, scores
+        n_pairs pairs and their scores.
+    found
+        From `recommended_labels`.
+
+    Returns
+    -------
+    A row a way to label, columns as `accuracy_row` has them.
     """
-    return [label(scores, None, "weighted", tie, estimates=one) for one in estimates]
+    scores = scores.of(pairs)
+    decided = [
+        label(scores, chosen, "weighted", estimates=believed)
+        for chosen, believed in zip(found.deciding, found.estimates, strict=True)
+    ]
+    rows = {"all rules, weighted": found.every, "deciding rules, weighted": decided}
+    rows["rules the adapter names, weighted"] = found.named
+    own = np.arange(len(pairs))
+    return pl.DataFrame(
+        [
+            accuracy_row(name, np.stack([one.margin for one in labels])[found.fold, own], pairs)
+            for name, labels in rows.items()
+        ]
+    )
 
 
-def deciding_rules(scores: Scores, estimates: list[Estimates], k: int = 5) -> list[Selection]:
-    """The k rules of each pair that carry its weighted label, by each fold's estimates.
-
-    Parameters
-    ----------
-    scores
-        Of n_pairs pairs.
-    estimates
-        From `fold_estimates`.
-    k
-        Rules per pair.
-    """
-    return [select(scores, k, "adaptive", estimates=one) for one in estimates]
-
-
-def of_own_fold(pairs: pl.DataFrame, values: list[np.ndarray], seed: int = 0) -> np.ndarray:
-    """Of one value a fold and pair the one of the pair's own fold.
+def recommended_rewards(pairs: pl.DataFrame, labels: list[Labels], fold: np.ndarray) -> np.ndarray:
+    """Margin of each pair from a frozen reward model trained on the other folds' labels, (n_pairs,).
 
     Parameters
     ----------
     pairs
         Canonical frame, n_pairs rows.
-    values
-        (n_folds,) arrays, a row a pair each.
-    seed
-        Of the folds.
+    labels, fold
+        `every` or `named` of `recommended_labels`, and its folds.
     """
-    fold = np.array(folds(pairs, len(values), seed))
-    return np.stack(values)[fold, np.arange(len(fold))]
+    from rulekit.training import frozen, load_config
+
+    vectors, out = frozen.response_vectors(pairs), np.empty(len(pairs))
+    l2 = load_config(None, task="reward").l2
+    for f, one in enumerate(labels):
+        target = one.aligned(pairs).target
+        seen, test = (fold != f) & ~np.isnan(target), fold == f
+        head = frozen.fit_reward(vectors[seen], target[seen], l2)
+        out[test] = (vectors[test, 0] - vectors[test, 1]) @ head
+    return out

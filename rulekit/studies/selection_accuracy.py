@@ -186,7 +186,8 @@ def selection_grid(
         labels = rule_orders(tested, own, k, method, orders, seed, **given)
         return labels, (labels * y + 1) / 2
 
-    exchange = np.random.default_rng(seed).choice(np.array([-1, 1]), len(y))
+    halves = np.where(np.arange(len(y)) % 2 == 0, 1, -1)
+    exchange = np.random.default_rng(seed).permutation(halves) * y  # as many of either afterwards
     everything = right(scores.n_rules, "all")[1].mean(axis=0)
     rows = []
     for k in ks:

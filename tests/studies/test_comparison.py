@@ -111,7 +111,7 @@ def half_known(monkeypatch):
         return real(reference, preference)
 
     monkeypatch.setattr(comparison, "load", lambda name: pairs)
-    monkeypatch.setattr(comparison, "load_ratings", lambda name: (None, s))
+    monkeypatch.setattr(comparison, "load_ratings", lambda name, dead_zone: (None, s))
     monkeypatch.setattr(comparison, "estimate", watched)
     return seen
 
