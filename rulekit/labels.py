@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 
+from rulekit.files import write_atomically
+from rulekit.inputs.identity import UNKNOWN, Identity
+from rulekit.inputs.pairs import prompt_groups
 from rulekit.inputs.scores import Scores, votes
 from rulekit.kernels import selection as kernel
-from rulekit.selection.estimates import Estimates, dawid_skene_posterior, known_preference
+from rulekit.measures import Accuracy, pairwise_accuracy
+from rulekit.selection.dawid_skene import dawid_skene_posterior
 from rulekit.selection.registry import Selection
+from rulekit.selection.rule_model import Estimates
 from rulekit.tables import html_table
 
 TIE_POLICIES = {
@@ -19,6 +25,9 @@ TIE_POLICIES = {
     "soft": "every pair gets the target P(A is preferred), a tied pair 0.5",
     "drop": "tied pairs are left out; `index` says which rows are kept",
 }
+
+
+_COLUMNS = ("margin", "preference", "confidence", "target")
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +54,8 @@ class Labels:
     majority
         Beside a learned label (`weighted`, `dawid_skene`), what the plain majority of the same
         votes says: -1, 0, +1, int8 (n,). Otherwise None.
+    identity
+        The pairs that are labelled, and the rules that spoke.
     """
 
     margin: np.ndarray
@@ -54,6 +65,81 @@ class Labels:
     index: np.ndarray
     tie: str
     majority: np.ndarray | None = None
+    identity: Identity = UNKNOWN
+
+    def rows(self, index) -> Labels:
+        """The labels of some pairs: an integer or boolean index, or a slice."""
+        index = index if isinstance(index, slice) else np.asarray(index)
+        taken = {n: getattr(self, n)[index] for n in (*_COLUMNS, "index")}
+        majority = None if self.majority is None else self.majority[index]
+        return replace(self, **taken, majority=majority, identity=self.identity.rows(index))
+
+    def aligned(self, pairs: pl.DataFrame) -> Labels:
+        """A label for each of these pairs, in their order.
+
+        Parameters
+        ----------
+        pairs
+            Canonical frame that holds every labelled pair. One without a label, such as a tie
+            that was dropped, gets preference 0 and the target NaN.
+
+        Raises
+        ------
+        ValueError
+            If a labelled pair is not there; or there are no ids and lengths differ.
+        """
+        if self.identity.pair_ids is None:
+            if len(self.margin) != len(pairs):
+                raise ValueError(f"labels of {len(self.margin)} pairs; allowed: {len(pairs)}")
+            return self
+        there = Identity.of(pairs=pairs)
+        at = self.identity.rows_of(there, "pairs")
+        if at is None:
+            return self
+        blank = {"margin": 0.0, "preference": 0, "confidence": 0.5, "target": np.nan, "index": -1}
+        every = {}
+        for name, empty in blank.items():
+            values = getattr(self, name)
+            every[name] = np.full(len(pairs), empty, values.dtype)
+            every[name][at] = values
+        majority = None
+        if self.majority is not None:
+            majority = np.zeros(len(pairs), np.int8)
+            majority[at] = self.majority
+        identity = replace(self.identity, pair_ids=there.pair_ids)
+        return replace(self, **every, majority=majority, identity=identity)
+
+    def write(self, path: str | Path) -> Path:
+        """Write as Parquet, atomically: pair_id, margin, preference, confidence, target."""
+        ids = self.identity.pair_ids or map(str, self.index)
+        columns = {"pair_id": list(ids)} | {name: getattr(self, name) for name in _COLUMNS}
+        frame = pl.DataFrame(columns).with_columns(pl.col("target").fill_nan(None))
+        if self.majority is not None:
+            frame = frame.with_columns(majority=self.majority)
+        told = {"rulekit.tie": self.tie, "rulekit.rules": self.identity.rules.as_json()}
+        return write_atomically(path, lambda p: frame.write_parquet(p, metadata=told))
+
+    @classmethod
+    def read(cls, path: str | Path) -> Labels:
+        """Read what `write` wrote.
+
+        Raises
+        ------
+        ValueError
+            If the file is no table of labels.
+        """
+        frame, told = pl.read_parquet(path), pl.read_parquet_metadata(path)
+        if "rulekit.tie" not in told or not {"pair_id", *_COLUMNS} <= set(frame.columns):
+            raise ValueError(f"{path}: not written by Labels.write (columns {frame.columns})")
+        columns = {name: frame[name].fill_null(np.nan).to_numpy() for name in _COLUMNS}
+        rules = Identity.from_json(told["rulekit.rules"])
+        return cls(
+            **columns,
+            index=np.arange(len(frame)),
+            tie=told["rulekit.tie"],
+            majority=frame["majority"].to_numpy() if "majority" in frame.columns else None,
+            identity=replace(rules, pair_ids=tuple(frame["pair_id"].to_list())),
+        )
 
     def __repr__(self) -> str:
         n, counts = len(self.preference), self._counts()
@@ -85,7 +171,7 @@ class Labels:
 
 def label(
     scores: Scores,
-    selection: Selection,
+    selection: Selection | None = None,
     method: str = "sum",
     tie: str = "abstain",
     *,
@@ -99,7 +185,8 @@ def label(
     scores
         Scores of n_pairs pairs under n_rules rules.
     selection
-        Rules chosen from these scores, (n_pairs, k).
+        The rules that speak, (n_pairs, k); pairs and rules in another order are found by their
+        ids. None: every rule that was rated for the pair.
     method
         ``sum``: the response with the larger sum of scores over the chosen rules is preferred.
         ``majority``: the response that more of them vote for. ``weighted``: by the log-odds
@@ -122,8 +209,8 @@ def label(
     Raises
     ------
     ValueError
-        For an unknown method or tie policy, a β that is not positive, a selection that does
-        not belong to the scores, or estimates missing or of another number of rules.
+        For an unknown method or tie policy, a β that is not positive, a selection or estimates of
+        other pairs or rules, a selected rule that was not rated, or estimates missing.
 
     Notes
     -----
@@ -136,13 +223,12 @@ def label(
         raise ValueError(f"unknown tie policy {tie!r}; allowed: {', '.join(TIE_POLICIES)}")
     if not (np.isfinite(beta) and beta > 0):
         raise ValueError(f"beta is {beta}; allowed: a positive number")
-    if (len(selection.indices), selection.n_rules) != (scores.n_pairs, scores.n_rules):
-        raise ValueError(
-            f"the selection is of {len(selection.indices)} pairs and {selection.n_rules} rules; "
-            f"allowed: {scores.n_pairs} and {scores.n_rules}, as the scores"
-        )
+    if estimates is not None:
+        estimates = estimates.aligned(scores.identity)
+    identity = scores.identity
+    scores, selection, n_rules = _chosen(scores, selection)
     margin, unit = _METHODS[method](scores, selection, estimates)
-    preference = votes(margin, unit * selection.k).astype(np.int8)
+    preference = votes(margin, unit * n_rules).astype(np.int8)
     tied = preference == 0
     margin[tied] = 0.0
     confidence = 1.0 / (1.0 + np.exp(-beta * np.abs(margin)))
@@ -153,7 +239,39 @@ def label(
     plain = None
     if method in _LEARNED:
         plain = np.sign(_majority(scores, selection, None)[0]).astype(np.int8)[kept]
-    return Labels(margin[kept], preference[kept], confidence[kept], target[kept], kept, tie, plain)
+    labels = margin[kept], preference[kept], confidence[kept], target[kept]
+    return Labels(*labels, kept, tie, plain, identity.rows(kept) if tie == "drop" else identity)
+
+
+def accuracy(labels, pairs: pl.DataFrame) -> Accuracy:
+    """Share of pairs whose known preference labels, or a model, agree with.
+
+    Parameters
+    ----------
+    labels
+        `Labels`, found by the ids of their pairs; a reward model, or anything with
+        ``margin(pairs)``; or margins for the first response, (n_pairs,).
+    pairs
+        Canonical frame, n_pairs rows. Pairs without a known strict preference, and without a
+        label, do not count.
+
+    Returns
+    -------
+    As of `rulekit.measures.pairwise_accuracy`, with the prompts as groups.
+
+    Raises
+    ------
+    ValueError
+        If labels are of other pairs, or no pair counts.
+    """
+    if isinstance(labels, Labels):
+        labels = labels.aligned(pairs)
+        known = labels.index >= 0
+        pairs, margin = pairs.filter(pl.Series(known)), labels.margin[known]
+    else:
+        margin = labels.margin(pairs) if hasattr(labels, "margin") else np.asarray(labels)
+    groups = prompt_groups(pairs).to_list()
+    return pairwise_accuracy(margin, pairs["preference"], groups)
 
 
 def label_methods() -> list[str]:
@@ -161,126 +279,37 @@ def label_methods() -> list[str]:
     return sorted(_METHODS)
 
 
-def sign_audit(
-    reference: Scores, preference, rate: float = 0.1, prior: float = 0.5
-) -> pl.DataFrame:
-    """Which rules point the wrong way, told from n labelled pairs.
+def _chosen(scores: Scores, selection: Selection | None) -> tuple[Scores, Selection, np.ndarray]:
+    """Scores and rules to label by, and the number of rules that speak for each pair.
 
-    Parameters
-    ----------
-    reference
-        Scores of n_pairs pairs, (n_pairs, n_rules).
-    preference
-        +1, -1, or 0 where it is not known, (n_pairs,).
-    rate
-        False discovery rate among the flagged rules, in (0, 1).
-    prior
-        Pseudo-counts of right and of wrong votes, positive; ½ is Jeffreys' prior.
-
-    Returns
-    -------
-    A row a rule, in their order: ``rule``, ``votes`` (labelled pairs on which it votes),
-    ``agreement`` (share of them that are right, NaN without a vote), ``p_reversed`` (posterior
-    probability that its accuracy is below ½), ``p_value`` (exact binomial test of accuracy ≥ ½),
-    ``q_value`` (Benjamini–Hochberg) and ``flagged`` (q ≤ rate).
-
-    Raises
-    ------
-    ValueError
-        For a rate or prior out of range, or no known preference.
-
-    Notes
-    -----
-    Accuracy ~ Beta(prior, prior) before; after r right of n votes P(accuracy < ½) is the
-    incomplete beta function I_½(prior + r, prior + n - r). At most a share `rate` of flagged
-    rules is expected to be right more often than wrong, when rules are independent or positively
-    dependent. `sign_audit_errors` measures both errors by simulation.
-
-    References
-    ----------
-    Y. Benjamini, Y. Hochberg, JRSS B 57 (1995). H. Jeffreys (1946).
+    What was not rated becomes a discrepancy of zero, which speaks for neither response.
     """
-    from scipy.special import betainc
-    from scipy.stats import binom, false_discovery_control
-
-    if not 0 < rate < 1:
-        raise ValueError(f"rate is {rate}; allowed: above 0, below 1")
-    if not (np.isfinite(prior) and prior > 0):
-        raise ValueError(f"prior is {prior}; allowed: a positive number")
-    y = known_preference(preference, reference.n_pairs)
-    if not y.any():
-        raise ValueError("no preference of the reference is known")
-    right_or_wrong = votes(reference.discrepancy[y != 0]) * y[y != 0, None]
-    right, n = (right_or_wrong > 0).sum(axis=0), (right_or_wrong != 0).sum(axis=0)
-    p_value = binom.cdf(right, n, 0.5)
-    q_value = false_discovery_control(p_value)
-    return pl.DataFrame(
-        {
-            "rule": reference.names,
-            "votes": n,
-            "agreement": np.where(n > 0, right / np.maximum(n, 1), np.nan),
-            "p_reversed": betainc(prior + right, prior + n - right, 0.5),
-            "p_value": p_value,
-            "q_value": q_value,
-            "flagged": q_value <= rate,
-        }
-    )
-
-
-def sign_audit_errors(
-    accuracy, n_labelled: int, rate: float = 0.1, repeats: int = 200, seed: int = 0
-) -> dict[str, float]:
-    """Error rates of `sign_audit` by simulation from rules of known accuracies.
-
-    Parameters
-    ----------
-    accuracy
-        True accuracy of each rule, (n_rules,), in [0, 1]; below ½ is reversed. Votes are
-        independent and no rule abstains.
-    n_labelled
-        Labelled pairs, 1 or more.
-    rate, seed
-        As `sign_audit`; seed of the generator.
-    repeats
-        Simulated audits, 1 or more.
-
-    Raises
-    ------
-    ValueError
-        For an accuracy out of range, or fewer than one labelled pair or audit.
-
-    Returns
-    -------
-    ``false_discovery``: mean share of wrongly flagged among the flagged (0 where none is);
-    ``missed``: mean share of reversed rules not flagged; ``false_alarm``: mean share of right
-    rules flagged; and their standard errors ``…_se``.
-    """
-    p = np.asarray(accuracy, dtype=np.float64)
-    if p.ndim != 1 or not ((p >= 0) & (p <= 1)).all() or n_labelled < 1:
-        raise ValueError("accuracy: allowed: (n_rules,) in [0, 1]; n_labelled: 1 or more")
-    if repeats < 1:
-        raise ValueError(f"repeats is {repeats}; allowed: 1 or more")
-    rng, rows, wrong = np.random.default_rng(seed), [], p < 0.5
-    for _ in range(repeats):
-        right = rng.random((n_labelled, len(p))) < p
-        audit = sign_audit(
-            Scores.from_discrepancy(np.where(right, 1.0, -1.0)), np.ones(n_labelled), rate
-        )
-        flag = audit["flagged"].to_numpy()
-        rows.append(
-            (
-                (flag & ~wrong).sum() / max(flag.sum(), 1),
-                (wrong & ~flag).sum() / max(wrong.sum(), 1),
-                (flag & ~wrong).sum() / max((~wrong).sum(), 1),
+    if selection is None:
+        rated = scores.rated
+        if rated is None or not (rated == rated[0]).all():
+            columns, fixed = np.arange(scores.n_rules), False
+        else:
+            columns, fixed = np.flatnonzero(rated[0]), True
+        indices = np.broadcast_to(columns, (scores.n_pairs, len(columns)))
+        selection, n_rules = Selection(indices, "all", scores.n_rules, fixed), scores.n_rated
+    else:
+        selection = selection.aligned(scores.identity)
+        if (selection.n_pairs, selection.n_rules) != (scores.n_pairs, scores.n_rules):
+            raise ValueError(
+                f"the selection is of {selection.n_pairs} pairs and {selection.n_rules} rules; "
+                f"allowed: {scores.n_pairs} and {scores.n_rules}, as the scores"
             )
-        )
-    table = np.array(rows)
-    names = ("false_discovery", "missed", "false_alarm")
-    spread = table.std(axis=0, ddof=1) / np.sqrt(repeats) if repeats > 1 else np.full(3, np.nan)
-    return {
-        **dict(zip(names, table.mean(axis=0).tolist(), strict=True)),
-        **{f"{n}_se": float(s) for n, s in zip(names, spread, strict=True)},
-    }
+        n_rules = np.full(scores.n_pairs, selection.k)
+        if scores.rated is not None:
+            there = np.take_along_axis(scores.rated, selection.indices, axis=1)
+            if not there.all():
+                row, place = np.argwhere(~there)[0]
+                rule = scores.names[selection.indices[row, place]]
+                raise ValueError(f"selection, row {row}: rule {rule} was not rated for this pair")
+    if scores.rated is not None:
+        a, b = (np.nan_to_num(x) for x in (scores.a, scores.b))
+        scores = Scores(a, b, identity=scores.identity)
+    return scores, selection, n_rules
 
 
 def _sum(scores: Scores, selection: Selection, _) -> tuple[np.ndarray, float]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from zlib import crc32
 
 import numpy as np
 import polars as pl
@@ -133,6 +134,18 @@ class Identity:
             )
             raise ValueError(f"{what}: rule {mine[j]!r} has another text; allowed: the same rules")
         return at
+
+    def names(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Numbers to break ties by: uint32 of each pair, (n_pairs,), and of each rule, (n_rules,).
+
+        Made of the ids alone; None where those of pairs or rules are not known.
+        """
+        if self.pair_ids is None or self.rule_ids is None:
+            return None
+        return tuple(
+            np.fromiter((crc32(name.encode("utf-8", "surrogatepass")) for name in ids), np.uint32)
+            for ids in (self.pair_ids, self.rule_ids)
+        )
 
     def as_json(self) -> str:
         """Rules and pairs as JSON text that `from_json` reads."""

@@ -1,7 +1,8 @@
 """How good is it? Accuracy, agreement and calibration, each with an interval.
 
 Margins, classes or probabilities and the truth come in; figures go out. Open `preferences` first;
-`intervals` has the one bootstrap, `classification` and `probabilities` the rest.
+`intervals` has the interval of a mean over prompts and the one bootstrap, `sign_flips` the test of a
+difference, `checks` what may be given, `classification` and `probabilities` the rest.
 """
 
 from rulekit.measures.classification import (
@@ -22,6 +23,8 @@ from rulekit.measures.preferences import (
     pairwise_accuracy,
 )
 from rulekit.measures.probabilities import (
+    Brier,
+    brier_score,
     calibration,
     calibration_error,
     calibration_error_resampled,
@@ -30,11 +33,13 @@ from rulekit.measures.probabilities import (
 
 __all__ = [
     "Accuracy",
+    "Brier",
     "Difference",
     "adapter_metrics",
     "auc",
     "auc_resampled",
     "bootstrap",
+    "brier_score",
     "calibration",
     "calibration_error",
     "calibration_error_resampled",

@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from rulekit.measures.intervals import bootstrap
+from rulekit.measures.checks import categories, groups_of, numbers, truths
+from rulekit.measures.intervals import bootstrap, newcombe
 
 
 def auc(score, positive) -> tuple[float, float, float]:
@@ -21,21 +22,19 @@ def auc(score, positive) -> tuple[float, float, float]:
     score
         Larger means more likely positive, (n,).
     positive
-        bool (n,), with both values present.
+        bool, or 0 and 1, (n,), with both values present.
 
     Raises
     ------
     ValueError
-        For shapes that differ, or one kind only.
+        For shapes that differ, a score that is NaN, or one kind only.
 
-    References
-    ----------
-    J. A. Hanley, B. J. McNeil, Radiology 143 (1982): the standard error of the interval.
+    Notes
+    -----
+    The interval is `newcombe`'s, which has some width at 1 too. It takes the cases as independent;
+    where they share prompts, take `bootstrap` of `auc_resampled`.
     """
-    from scipy.stats import norm
-    from sklearn.metrics import roc_auc_score
-
-    score, positive = np.asarray(score, dtype=np.float64), np.asarray(positive, dtype=bool)
+    score, positive = numbers("score", score), truths("positive", positive)
     if score.shape != positive.shape or score.ndim != 1:
         raise ValueError(
             f"score has shape {score.shape}, positive {positive.shape}; allowed: (n,) both"
@@ -43,11 +42,8 @@ def auc(score, positive) -> tuple[float, float, float]:
     m, n = int(positive.sum()), int((~positive).sum())
     if not m or not n:
         raise ValueError(f"{m} positives and {n} negatives; allowed: at least one of each")
-    value = float(roc_auc_score(positive, score))
-    q1, q2 = value / (2 - value), 2 * value**2 / (1 + value)
-    variance = value * (1 - value) + (m - 1) * (q1 - value**2) + (n - 1) * (q2 - value**2)
-    spread = norm.ppf(0.975) * np.sqrt(variance / (m * n))
-    return value, float(max(0, value - spread)), float(min(1, value + spread))
+    value = float(auc_resampled(score, positive)(np.ones((1, m + n)))[0])
+    return value, *newcombe(value, m, n)
 
 
 def auc_resampled(score, positive) -> Callable[[np.ndarray], np.ndarray]:
@@ -56,7 +52,7 @@ def auc_resampled(score, positive) -> Callable[[np.ndarray], np.ndarray]:
     All draws are counted at once: scikit-learn's weighted AUC, which it equals, takes a
     millisecond and more for each. NaN where a draw has one kind only.
     """
-    score, positive = np.asarray(score, np.float64), np.asarray(positive, bool)
+    score, positive = numbers("score", score), truths("positive", positive)
     order = np.argsort(score, kind="stable")
     first = np.flatnonzero(np.diff(score[order], prepend=-np.inf) != 0)  # of each distinct score
     up = positive[order]
@@ -80,7 +76,7 @@ def cohen_kappa(first, second) -> float:
     Parameters
     ----------
     first, second
-        The category that each reader gave, same shape; any values.
+        The category that each reader gave, same shape; any values but NaN and null.
 
     Returns
     -------
@@ -89,7 +85,7 @@ def cohen_kappa(first, second) -> float:
     Raises
     ------
     ValueError
-        For shapes that differ, or no categories.
+        For shapes that differ, a missing category, or none.
 
     Notes
     -----
@@ -100,7 +96,7 @@ def cohen_kappa(first, second) -> float:
     ----------
     J. Cohen, "A coefficient of agreement for nominal scales" (1960).
     """
-    first, second = np.asarray(first), np.asarray(second)
+    first, second = categories("first", first), categories("second", second)
     if first.shape != second.shape or not first.size:
         raise ValueError(f"{first.size} and {second.size} categories; allowed: as many, not none")
     kappa = kappa_resampled(first.ravel(), second.ravel())
@@ -109,7 +105,8 @@ def cohen_kappa(first, second) -> float:
 
 def kappa_resampled(first, second) -> Callable[[np.ndarray], np.ndarray]:
     """Cohen's κ of weighted rows: a function of weights (draws, n) that gives (draws,)."""
-    values, codes = np.unique(np.stack([first, second]), return_inverse=True)
+    both = np.stack([categories("first", first), categories("second", second)])
+    values, codes = np.unique(both, return_inverse=True)
     k = len(values)
     a, b = codes.reshape(2, -1)
     a, b = a[:, None] == np.arange(k), b[:, None] == np.arange(k)  # (n, k) each
@@ -158,9 +155,9 @@ def adapter_metrics(
     Raises
     ------
     ValueError
-        For shapes that differ, or a k out of range.
+        For shapes that differ, a score that is NaN, or a k out of range.
     """
-    scores, target = np.asarray(probabilities, dtype=np.float64), np.asarray(target, dtype=bool)
+    scores, target = numbers("probabilities", probabilities), truths("target", target)
     if scores.shape != target.shape or scores.ndim != 2:
         raise ValueError(
             f"probabilities have shape {scores.shape}, target {target.shape}; allowed: "
@@ -189,7 +186,8 @@ def adapter_metrics(
     found = dict(zip(names, measures(np.ones((1, len(target))))[0].tolist(), strict=True))
     found["random_recall_at_k"] = k / target.shape[1]
     if groups is not None:
-        ends = bootstrap(measures, groups, resamples=resamples, seed=seed)
+        each = groups_of(groups, len(target))
+        ends = bootstrap(measures, each, resamples=resamples, seed=seed)
         for name, low, high in zip(names, *ends.tolist(), strict=True):
             found |= {f"{name}_low": low, f"{name}_high": high}
     return found
@@ -224,15 +222,27 @@ def judge_metrics(
     ``log_loss`` in nats and ``floor_log_loss``; ``relevant_auc``, does it know which rules matter,
     and ``satisfied_auc``, among the relevant, does it know which are satisfied, each beside the
     same for the floor. With groups, all with ``…_low`` and ``…_high``.
+
+    Raises
+    ------
+    ValueError
+        For shapes that differ, or a probability or annotation that is NaN or out of range.
     """
-    p, truth = np.asarray(probabilities, dtype=np.float64), np.asarray(truth).astype(int)
+    p, prior = (
+        numbers(name, x, "0 to 1", 0, 1)
+        for name, x in (("probabilities", probabilities), ("prior", prior))
+    )
+    truth = numbers("truth", truth, "-1, 0 and +1", -1, 1).astype(int)
+    if p.shape != (*truth.shape, 3):
+        raise ValueError(f"probabilities have shape {p.shape}; allowed: {(*truth.shape, 3)}")
     out, names = {}, ("log_loss", "relevant_auc", "satisfied_auc")
     for prefix, q in (("", p), ("floor_", np.broadcast_to(prior, p.shape))):
         measures = _judge_measures(q, truth)
         values = measures(np.ones((1, len(truth))))[0].tolist()
         out |= {f"{prefix}{name}": v for name, v in zip(names, values, strict=True)}
         if groups is not None:
-            ends = bootstrap(measures, groups, resamples=resamples, seed=seed)
+            each = groups_of(groups, len(truth))
+            ends = bootstrap(measures, each, resamples=resamples, seed=seed)
             for name, low, high in zip(names, *ends.tolist(), strict=True):
                 out |= {f"{prefix}{name}_low": low, f"{prefix}{name}_high": high}
     return out

@@ -7,7 +7,9 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from rulekit.measures.checks import groups_of, numbers, preferences
 from rulekit.measures.intervals import mean_interval, wilson
+from rulekit.measures.sign_flips import sign_flip_p
 
 
 @dataclass(frozen=True)
@@ -19,30 +21,29 @@ class Accuracy:
     value
         Accuracy in [0, 1]; a tie counts one half.
     low, high
-        Wilson 95 % interval, pairs taken as independent.
-    cluster_low, cluster_high
-        95 % percentile bootstrap over prompts (pairs of one prompt resampled together); NaN
-        when no groups were given.
-    n, ties
-        Pairs counted, and how many of them were tied.
+        95 % interval that allows for pairs of one prompt being alike: Korn and Graubard's, as
+        `mean_interval` states it. Without groups it is Clopper and Pearson's.
+    wilson_low, wilson_high
+        Wilson's 95 % interval, pairs taken as independent: too narrow where prompts are shared.
+    n, n_groups, ties
+        Pairs and prompts counted, and how many pairs were tied.
     """
 
     value: float
     low: float
     high: float
-    cluster_low: float
-    cluster_high: float
+    wilson_low: float
+    wilson_high: float
     n: int
+    n_groups: int
     ties: int
 
-    def as_dict(self) -> dict[str, float | int | None]:
-        """As plain values for JSON, NaN as None."""
-        return {k: None if v != v else v for k, v in asdict(self).items()}
+    def as_dict(self) -> dict[str, float | int]:
+        """As plain values for JSON."""
+        return asdict(self)
 
 
-def pairwise_accuracy(
-    margin, preference, groups: Sequence | None = None, *, seed: int = 0, resamples: int = 2000
-) -> Accuracy:
+def pairwise_accuracy(margin, preference, groups: Sequence | None = None) -> Accuracy:
     """Agreement of margins (or ±1 labels) with known preferences.
 
     Parameters
@@ -53,52 +54,47 @@ def pairwise_accuracy(
     preference
         +1, 0, -1 or null (None, NaN), (n,). Pairs without a known strict preference are left out.
     groups
-        The prompt of each pair, (n,), for the cluster bootstrap.
-    seed, resamples
-        Of the bootstrap.
+        The prompt of each pair, (n,); without, every pair is a group of its own.
 
     Raises
     ------
     ValueError
-        If lengths differ, a margin is NaN, or no pair has a preference.
+        If lengths differ, a margin is NaN, a preference something else, or no pair has one.
     """
-    margin, known = np.asarray(margin, dtype=np.float64), _known(preference)
-    if margin.shape != known.shape or margin.ndim != 1:
-        raise ValueError(
-            f"margin has shape {margin.shape}, preference {known.shape}; allowed: (n,)"
-        )
-    if np.isnan(margin).any():
-        raise ValueError(f"margin, row {np.isnan(margin).argmax()} is NaN; allowed: numbers")
-    strict = np.isfinite(known) & (known != 0)
-    if not strict.any():
-        raise ValueError("no pair has a known strict preference")
-    right = (np.sign(margin[strict]) * np.sign(known[strict]) + 1) / 2  # 0, ½ or 1
+    (margin,), known, strict = _compared({"margin": margin}, preference)
+    right = (np.sign(margin[strict]) * known[strict] + 1) / 2  # 0, ½ or 1
     ties = int((margin[strict] == 0).sum())
-    return mean_accuracy(
-        right, None if groups is None else np.asarray(groups)[strict], ties, seed, resamples
-    )
+    return mean_accuracy(right, _of(groups, strict), ties)
 
 
-def mean_accuracy(
-    right, groups: Sequence | None = None, ties: int = 0, seed: int = 0, resamples: int = 2000
-) -> Accuracy:
+def mean_accuracy(right, groups: Sequence | None = None, ties: int = 0) -> Accuracy:
     """`Accuracy` of shares: how often each pair's right response is preferred.
 
     Parameters
     ----------
     right
         In [0, 1], (n,).
-    groups, seed, resamples
+    groups
         As for `pairwise_accuracy`.
     ties
         How many pairs were tied, to be told on.
+
+    Raises
+    ------
+    ValueError
+        For no shares, or one that is NaN or out of range.
+
+    References
+    ----------
+    E. L. Korn, B. I. Graubard, Survey Methodology 24 (1998), 193-201. E. B. Wilson, Journal of the
+    American Statistical Association 22 (1927), 209-212.
     """
-    right = np.asarray(right, dtype=np.float64)
-    low, high = wilson(right.sum(), len(right))
-    cluster = (np.nan, np.nan)
-    if groups is not None:
-        cluster = mean_interval(right, groups, seed, resamples)
-    return Accuracy(float(right.mean()), low, high, *cluster, len(right), ties)
+    right = _column("right", right, "shares from 0 to 1", 0, 1)
+    group = groups_of(groups, len(right))
+    interval = mean_interval(right, group, bounds=(0, 1))
+    independent = wilson(min(right.sum(), len(right)), len(right))
+    n_groups = int(group.max()) + 1
+    return Accuracy(float(right.mean()), *interval, *independent, len(right), n_groups, int(ties))
 
 
 @dataclass(frozen=True)
@@ -110,9 +106,9 @@ class Difference:
     value
         Accuracy of the first less that of the second; a tie counts one half.
     low, high
-        95 % percentile bootstrap interval over groups.
+        95 % interval, as that of `Accuracy`, on the scale from -1 to 1.
     p_value
-        Two-sided sign-flip permutation test over groups.
+        Two-sided sign-flip test over groups.
     n, n_groups
         Pairs and groups counted.
     """
@@ -129,15 +125,7 @@ class Difference:
         return asdict(self)
 
 
-def paired_difference(
-    first,
-    second,
-    preference,
-    groups: Sequence | None = None,
-    *,
-    seed: int = 0,
-    resamples: int = 10_000,
-) -> Difference:
+def paired_difference(first, second, preference, groups: Sequence | None = None) -> Difference:
     """Paired comparison of two margins on the same pairs, whole prompts at a time.
 
     Parameters
@@ -148,35 +136,26 @@ def paired_difference(
         As for `pairwise_accuracy`.
     groups
         The prompt of each pair, (n,); without, every pair is a group of its own.
-    seed, resamples
-        Of bootstrap and permutation.
 
     Raises
     ------
     ValueError
-        If lengths differ, a margin is NaN, or no pair has a preference.
+        If lengths differ, a margin is NaN, a preference something else, or no pair has one.
 
     Notes
     -----
     Under the hypothesis of no difference, the sign of a prompt's sum of differences is a coin
-    flip: the p-value is the share of flips at least as extreme, itself counted among them.
+    flip: the p-value is the share of all flips at least as extreme, counted exactly. Without
+    groups and ties it is that of McNemar's exact test.
+
+    References
+    ----------
+    Q. McNemar, Psychometrika 12 (1947), 153-157. M. P. Fay, The R Journal 2 (2010), 53-58: the
+    exact test, and why its interval need not agree with another one to the last digit.
     """
-    known = _known(preference)
-    first, second = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
-    if not first.shape == second.shape == known.shape:
-        raise ValueError(
-            f"margins have shapes {first.shape} and {second.shape}, preference {known.shape}; "
-            "allowed: (n,) all"
-        )
-    for name, margin in (("first", first), ("second", second)):
-        if np.isnan(margin).any():
-            raise ValueError(f"{name}, row {np.isnan(margin).argmax()} is NaN; allowed: numbers")
-    strict = np.isfinite(known) & (known != 0)
-    if not strict.any():
-        raise ValueError("no pair has a known strict preference")
-    gain = (np.sign(first) - np.sign(second))[strict] * np.sign(known[strict]) / 2
-    group = None if groups is None else np.asarray(groups)[strict]
-    return mean_difference(gain, group, seed=seed, resamples=resamples)
+    margins, known, strict = _compared({"first": first, "second": second}, preference)
+    gain = (np.sign(margins[0]) - np.sign(margins[1]))[strict] * known[strict] / 2
+    return mean_difference(gain, _of(groups, strict))
 
 
 def mean_difference(
@@ -188,26 +167,52 @@ def mean_difference(
     ----------
     gain
         In [-1, 1], (n,).
-    groups, seed, resamples
-        As for `paired_difference`, and so is the test.
+    groups
+        As for `paired_difference`.
+    seed, resamples
+        Of the flips drawn where gains are no halves and there are more than 16 groups.
 
     Raises
     ------
     ValueError
-        For no gains, or one that is NaN.
+        For no gains, one that is NaN or out of range, or fewer than one resample.
+
+    Notes
+    -----
+    The test is that of `paired_difference`, counted exactly for gains of 0, ±½ and ±1 and for up to
+    16 groups.
     """
-    gain = np.asarray(gain, dtype=np.float64)
-    if gain.ndim != 1 or not len(gain) or np.isnan(gain).any():
-        raise ValueError(f"gain has shape {gain.shape}; allowed: (n,), not empty, without NaN")
-    group = np.arange(len(gain)) if groups is None else np.asarray(groups)
-    low, high = mean_interval(gain, group, seed, resamples)
-    total = np.bincount(np.unique(group, return_inverse=True)[1], weights=gain)
-    flips = np.random.default_rng(seed).choice([-1.0, 1.0], size=(resamples, len(total)))
-    extreme = np.abs(flips @ total) >= abs(total.sum()) - 1e-9
-    p_value = (extreme.sum() + 1) / (resamples + 1)
-    return Difference(float(gain.mean()), low, high, float(p_value), len(gain), len(total))
+    gain = _column("gain", gain, "gains from -1 to 1", -1, 1)
+    if resamples < 1:
+        raise ValueError(f"resamples is {resamples}; allowed: 1 or more")
+    group = groups_of(groups, len(gain))
+    low, high = mean_interval(gain, group, bounds=(-1, 1))
+    total = np.bincount(group, weights=gain)
+    p_value = sign_flip_p(total, resamples=resamples, seed=seed)
+    return Difference(float(gain.mean()), low, high, p_value, len(gain), len(total))
 
 
-def _known(preference) -> np.ndarray:
-    """Preferences as float64, (n,), NaN where none is known."""
-    return np.array([np.nan if p is None else p for p in preference], dtype=np.float64)
+def _compared(margins: dict, preference) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+    """Margins, known preferences and where these are strict, (n,) each."""
+    known = preferences(preference)
+    found = [numbers(name, margin) for name, margin in margins.items()]
+    for name, margin in zip(margins, found, strict=True):
+        if margin.shape != known.shape or margin.ndim != 1:
+            raise ValueError(
+                f"{name} has shape {margin.shape}, preference {known.shape}; allowed: (n,) both"
+            )
+    strict = np.abs(known) == 1
+    if not strict.any():
+        raise ValueError("no pair has a known strict preference; allowed: one or more")
+    return found, known, strict
+
+
+def _of(groups: Sequence | None, strict: np.ndarray) -> np.ndarray | None:
+    return None if groups is None else groups_of(groups, len(strict))[strict]
+
+
+def _column(name: str, values, allowed: str, low: float, high: float) -> np.ndarray:
+    found = numbers(name, values, allowed, low, high)
+    if found.ndim != 1 or not len(found):
+        raise ValueError(f"{name} has shape {found.shape}; allowed: (n,), not empty")
+    return found

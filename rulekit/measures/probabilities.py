@@ -1,14 +1,22 @@
-"""Are probabilities true? Predicted ones and what came of them come in, bins and one error go out."""
+"""Are probabilities true? Predicted ones and what came of them come in, bins and errors go out."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import polars as pl
 
-from rulekit.measures.intervals import wilson
+from rulekit.measures.checks import groups_of, numbers
+from rulekit.measures.intervals import mean_interval
+
+_OUTCOMES = "bool, or 0 to 1 with ½ for a tie; preferences of -1 and +1 go through `confidence`"
 
 
-def calibration(probability, outcome, bins: int = 10) -> pl.DataFrame:
+def calibration(
+    probability, outcome, bins: int = 10, groups: Sequence | None = None
+) -> pl.DataFrame:
     """How often what was given a probability came true, in bins of about equal count.
 
     Parameters
@@ -16,14 +24,16 @@ def calibration(probability, outcome, bins: int = 10) -> pl.DataFrame:
     probability
         Predicted, in [0, 1], (n,); of labels, the confidence that `confidence` gives.
     outcome
-        Whether it came true: bool, or 0, ½ (a tie) and 1, (n,).
+        Whether it came true: bool, 0 and 1, or a share in [0, 1], ½ for a tie, (n,).
     bins
-        At most so many, 1 or more. Equal predictions share a bin.
+        At most so many, 1 or more. Equal predictions share a bin, whatever the order of rows.
+    groups
+        The prompt of each row, (n,), for the intervals; without, each is a group of its own.
 
     Returns
     -------
-    One row a bin: ``n``, mean ``predicted``, ``observed`` share with its Wilson 95 % interval
-    ``low``, ``high``, and ``gap`` = observed - predicted.
+    One row a bin: ``n``, mean ``predicted``, ``observed`` share with its 95 % interval ``low``,
+    ``high``, that of `mean_interval` within 0 and 1, and ``gap`` = observed - predicted.
 
     Raises
     ------
@@ -35,11 +45,11 @@ def calibration(probability, outcome, bins: int = 10) -> pl.DataFrame:
     C. Guo et al., "On calibration of modern neural networks", ICML 2017.
     """
     p, y = _checked(probability, outcome)
-    which = calibration_bins(p, bins)
+    which, group = calibration_bins(p, bins), groups_of(groups, len(p))
     rows = []
     for b in np.unique(which):
         mine = which == b
-        low, high = wilson(y[mine].sum(), int(mine.sum()))
+        low, high = mean_interval(y[mine], group[mine], bounds=(0, 1))
         predicted, observed = float(p[mine].mean()), float(y[mine].mean())
         rows.append((int(mine.sum()), predicted, observed, low, high, observed - predicted))
     names = ("n", "predicted", "observed", "low", "high", "gap")
@@ -56,6 +66,65 @@ def calibration_error(probability, outcome, bins: int = 10) -> float:
     """
     p, y = _checked(probability, outcome)
     return float(calibration_error_resampled(p, y, bins, np.ones((1, len(p))))[0])
+
+
+@dataclass(frozen=True)
+class Brier:
+    """Mean squared distance of probabilities from what came of them.
+
+    Attributes
+    ----------
+    value
+        In [0, 1]; 0 is certain and right throughout, ¼ is what ½ throughout has.
+    low, high
+        95 % interval, that of `mean_interval` within 0 and 1.
+    calibration
+        The part that a monotone correction of the probabilities would take away, 0 or more. It is
+        found on the same rows and so is above 0 by chance too.
+    refinement
+        The part that stays: what these probabilities cannot tell apart. The two add up to `value`.
+    n
+        Rows counted.
+    """
+
+    value: float
+    low: float
+    high: float
+    calibration: float
+    refinement: float
+    n: int
+
+    def as_dict(self) -> dict[str, float | int]:
+        """As plain values for JSON."""
+        return asdict(self)
+
+
+def brier_score(probability, outcome, groups: Sequence | None = None) -> Brier:
+    """Brier score with its interval, and how much of it is calibration.
+
+    Parameters
+    ----------
+    probability, outcome, groups
+        As for `calibration`.
+
+    Notes
+    -----
+    The mean of (probability - outcome)². Refinement is that of the outcomes' isotonic regression on
+    the probabilities, calibration the rest: no bins, and equal probabilities are corrected alike.
+
+    References
+    ----------
+    G. W. Brier, Monthly Weather Review 78 (1950), 1-3. T. Dimitriadis, T. Gneiting, A. I. Jordan,
+    PNAS 118 (2021), e2016191118: the decomposition.
+    """
+    from sklearn.isotonic import IsotonicRegression
+
+    p, y = _checked(probability, outcome)
+    loss = (p - y) ** 2
+    low, high = mean_interval(loss, groups, bounds=(0, 1))
+    refinement = float(((IsotonicRegression().fit_transform(p, y) - y) ** 2).mean())
+    value = float(loss.mean())
+    return Brier(value, low, high, max(0.0, value - refinement), refinement, len(p))
 
 
 def confidence(probability, preference) -> tuple[np.ndarray, np.ndarray]:
@@ -77,11 +146,13 @@ def confidence(probability, preference) -> tuple[np.ndarray, np.ndarray]:
     ValueError
         For shapes that differ, probabilities out of range, or preferences other than ±1.
     """
-    p, y = np.asarray(probability, dtype=np.float64), np.asarray(preference)
+    p = numbers("probability", probability, "0 to 1", 0, 1)
+    y = numbers("preference", preference, "-1 and +1")
     if p.ndim != 1 or p.shape != y.shape or len(p) == 0:
         raise ValueError(f"probability {p.shape} and preference {y.shape}; allowed: (n,) both")
-    if not ((p >= 0) & (p <= 1)).all() or not np.isin(y, (-1, 1)).all():
-        raise ValueError("allowed: probabilities in [0, 1], preferences -1 and +1")
+    if (bad := np.abs(y) != 1).any():
+        row = int(bad.argmax())
+        raise ValueError(f"preference, row {row} is {y[row]}; allowed: -1 and +1")
     return np.maximum(p, 1 - p), (np.sign(p - 0.5) * y + 1) / 2
 
 
@@ -95,33 +166,28 @@ def calibration_bins(probability: np.ndarray, bins: int) -> np.ndarray:
     return np.minimum((bins * share).astype(int), bins - 1)[value]
 
 
-def calibration_error_resampled(
-    probability: np.ndarray, outcome: np.ndarray, bins: int, weights: np.ndarray
-) -> np.ndarray:
+def calibration_error_resampled(probability, outcome, bins: int, weights: np.ndarray) -> np.ndarray:
     """`calibration_error` of weighted rows, in the bins of all rows, (draws,).
 
     Parameters
     ----------
     probability, outcome, bins
-        As for `calibration`, checked.
+        As for `calibration`.
     weights
         How often each row was drawn, (draws, n); a draw without a row has NaN.
     """
-    which = calibration_bins(probability, bins)
-    inside = which[:, None] == np.arange(bins)  # (n, bins)
-    gaps = weights @ (inside * (outcome - probability)[:, None])
+    p, y = _checked(probability, outcome)
+    inside = calibration_bins(p, bins)[:, None] == np.arange(bins)  # (n, bins)
+    gaps = weights @ (inside * (y - p)[:, None])
     with np.errstate(invalid="ignore"):  # no row drawn: NaN
         return np.abs(gaps).sum(axis=1) / weights.sum(axis=1)
 
 
 def _checked(probability, outcome) -> tuple[np.ndarray, np.ndarray]:
-    p, y = np.asarray(probability, np.float64), np.asarray(outcome, np.float64)
+    p = numbers("probability", probability, "0 to 1", 0, 1)
+    y = numbers("outcome", outcome, _OUTCOMES, 0, 1)
     if p.shape != y.shape or p.ndim != 1 or not len(p):
         raise ValueError(
             f"probability has shape {p.shape}, outcome {y.shape}; allowed: (n,) both, not empty"
         )
-    for name, values in (("probability", p), ("outcome", y)):
-        if not (bad := (values >= 0) & (values <= 1)).all():
-            row = int((~bad).argmax())
-            raise ValueError(f"{name}, row {row} is {values[row]}; allowed: 0 to 1")
     return p, y

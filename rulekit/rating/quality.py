@@ -21,8 +21,8 @@ from rulekit.measures import (
     calibration_error_resampled,
     cohen_kappa,
     kappa_resampled,
+    mean_interval,
     newcombe,
-    wilson,
 )
 from rulekit.rating.job import Job
 from rulekit.rating.ledger import Ledger
@@ -184,7 +184,7 @@ def _figures(cells: _Cells, single: bool) -> list[dict]:
             ("satisfied_auc", _auc(cells, relevant, score, satisfied, single)),
             ("relevant_auc", _auc(cells, every, applies, relevant, single)),
             ("kappa", _kappa(cells)),
-            ("abstention", _abstention(cells, single)),
+            ("abstention", _abstention(cells)),
             ("satisfied_calibration", _calibration(cells, relevant, yes, satisfied)),
             ("relevant_calibration", _calibration(cells, every, applies, relevant)),
         )
@@ -222,15 +222,13 @@ def _kappa(cells: _Cells) -> dict:
     return _row(value, *ends, 0.0, len(answer))
 
 
-def _abstention(cells: _Cells, single: bool) -> dict:
+def _abstention(cells: _Cells) -> dict:
     relevant = cells.relevant
     n = int(relevant.sum())
     if not n:
         return _row()
     silent = cells.p.argmax(axis=1)[relevant] == 1
-    if single:
-        return _row(silent.mean(), *wilson(silent.sum(), n), n=n)
-    ends = cells.interval(lambda weights: weights @ silent / weights.sum(axis=1), relevant)
+    ends = mean_interval(silent, cells.prompt[relevant], bounds=(0, 1))
     return _row(silent.mean(), *ends, n=n)
 
 

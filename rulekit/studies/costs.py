@@ -26,7 +26,6 @@ def cost_curve(
     beta: float = 1.0,
     tokens: tuple[float, float] | None = None,
     step: int = 1,
-    seed: int = 0,
 ) -> pl.DataFrame:
     """Accuracy against cost: what stopping early would have given on pairs that are fully rated.
 
@@ -37,7 +36,7 @@ def cost_curve(
     orders
         Name → order in which rules are rated, (n_pairs, k), best first: a Rule Adapter's, a
         random one's.
-    preference, groups, seed
+    preference, groups
         As for `rulekit.measures.pairwise_accuracy`.
     thresholds
         Confidences to stop at.
@@ -54,7 +53,7 @@ def cost_curve(
     One row an order and stop: order, stop (``confidence`` or ``first k``), setting (the threshold,
     or k), rules (mean a pair), cost (share of all ratings), tokens (mean a pair; null where
     `tokens` is not given), token_cost (their share of those of all rules in one call), value, low,
-    high, n. The 95 % interval is Wilson's, or with `groups` a bootstrap over them.
+    high, n. The 95 % interval allows for pairs of one group being alike.
     """
     rows = []
     delta_of = scores.whole().discrepancy.astype(float)
@@ -69,13 +68,10 @@ def cost_curve(
         for stop, setting, last in stops:
             reached = margin[np.arange(len(margin)), last]
             reached = reached * np.abs(votes(reached, last + 1))  # a tie is none
-            accuracy = pairwise_accuracy(reached, preference, groups, seed=seed)
+            accuracy = pairwise_accuracy(reached, preference, groups)
             used = float(last.mean() + 1)
             read = _tokens(last + 1, step, tokens)
             whole = _tokens(np.array([scores.n_rules]), scores.n_rules, tokens)
-            low, high = accuracy.low, accuracy.high
-            if groups is not None:
-                low, high = accuracy.cluster_low, accuracy.cluster_high
             rows.append(
                 {
                     "order": name,
@@ -86,8 +82,8 @@ def cost_curve(
                     "tokens": read,
                     "token_cost": None if read is None else read / whole,
                     "value": accuracy.value,
-                    "low": low,
-                    "high": high,
+                    "low": accuracy.low,
+                    "high": accuracy.high,
                     "n": accuracy.n,
                 }
             )

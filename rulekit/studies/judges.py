@@ -297,7 +297,7 @@ def ranking_agreement(seed: int = 0) -> dict[str, float | int]:
         same.append([place[x] < place[y] for x, y in combinations(first, 2)])
     same = np.array(same)  # (n_prompts, 6)
     tau = 2 * same.mean(axis=1) - 1
-    low, high = mean_interval(tau, range(len(tau)), seed, _RESAMPLES)
+    low, high = mean_interval(tau, bounds=(-1, 1))
     return {
         "same_order": float(same.mean()),
         "tau": float(tau.mean()),

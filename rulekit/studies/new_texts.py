@@ -117,7 +117,7 @@ def direction_table(
     per_subset
         Pairs drawn from each subset at most.
     seed
-        Of the draw and the intervals.
+        Of the draw.
 
     Returns
     -------
@@ -126,6 +126,6 @@ def direction_table(
     rows = []
     for (name,), part in pairs.group_by("subset", maintain_order=True):
         some = part.sample(min(per_subset, len(part)), seed=seed)
-        found = accuracy(label(score(some, rules, judge)), some, seed=seed)
+        found = accuracy(label(score(some, rules, judge)), some)
         rows.append({"subset": name, **found.as_dict()})
     return pl.DataFrame(rows)

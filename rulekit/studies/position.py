@@ -20,11 +20,7 @@ _EDGES = (0.0, 0.001, 0.01, 0.1, 0.5, 2.0)
 
 
 def position_audit(
-    pairs: pl.DataFrame,
-    first: Scores,
-    second: Scores,
-    edges: Sequence[float] = _EDGES,
-    seed: int = 0,
+    pairs: pl.DataFrame, first: Scores, second: Scores, edges: Sequence[float] = _EDGES
 ) -> pl.DataFrame:
     """How far a judge prefers a place, by the size of its discrepancies.
 
@@ -37,8 +33,6 @@ def position_audit(
         second response first; both have δ > 0 where the first response of the pair is better.
     edges
         Of the bins of |δ|, rising, from 0.
-    seed
-        Of the intervals.
 
     Returns
     -------
@@ -73,16 +67,16 @@ def position_audit(
         for shown, orders in (("response_a", [0]), ("response_b", [1]), ("both", [0, 1])):
             use = in_bin & np.isin([0, 1], orders)[:, None, None]
             row = {"low_delta": low, "high_delta": high, "shown_first": shown, "n": int(use.sum())}
-            row |= _share("first_place", place[use] > 0, groups[use], seed)
+            row |= _share("first_place", place[use] > 0, groups[use])
             row["kept"] = float((sign == sign[::-1])[use].mean()) if use.any() else None
             use &= known != 0
-            row |= _share("right", (sign == known)[use], groups[use], seed)
+            row |= _share("right", (sign == known)[use], groups[use])
             rows.append(row)
     return pl.DataFrame(rows, infer_schema_length=None)
 
 
-def _share(name: str, hits: np.ndarray, groups: np.ndarray, seed: int) -> dict:
+def _share(name: str, hits: np.ndarray, groups: np.ndarray) -> dict:
     if not len(hits):
         return {name: None, f"{name}_low": None, f"{name}_high": None}
-    found = mean_accuracy(hits.astype(float), groups, seed=seed)
-    return {name: found.value, f"{name}_low": found.cluster_low, f"{name}_high": found.cluster_high}
+    found = mean_accuracy(hits.astype(float), groups)
+    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}

@@ -7,12 +7,14 @@ means over random orders of the rules, and what learns is cross-fitted by prompt
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
 from scipy.stats import false_discovery_control
 
 from rulekit.information import mutual_information
+from rulekit.inputs.identity import Identity
 from rulekit.inputs.pairs import folds, prompt_groups
 from rulekit.inputs.scores import Scores
 from rulekit.labels import accuracy, label
@@ -21,7 +23,7 @@ from rulekit.selection.registry import Selection, select
 
 
 def accuracy_row(name: str, labels, pairs: pl.DataFrame) -> dict:
-    """One row: accuracy against `pairs['preference']`, Wilson and by-prompt intervals.
+    """One row: accuracy against `pairs['preference']`, with the interval that allows for shared prompts, and Wilson's.
 
     Parameters
     ----------
@@ -51,10 +53,10 @@ def rule_orders(
     seed: int = 0,
     **given,
 ) -> np.ndarray:
-    """Sum labels under random orders of the rules, -1, 0 or +1, (orders, n_pairs).
+    """Sum labels under random orders in which tied rules are taken, -1, 0 or +1, (orders, n_pairs).
 
-    Ties between rules go to the one that comes first, and ratings of few distinct values are full
-    of ties: what a method is worth must not hang on how the rules are listed.
+    Ratings of few distinct values are full of ties between rules: what a method is worth must not
+    hang on one draw.
 
     Parameters
     ----------
@@ -70,23 +72,28 @@ def rule_orders(
         For `select`; without a reference ``static`` chooses by the preferences of the other folds'
         prompts.
     """
-    scores = scores.of(pairs)
-    rng = np.random.default_rng(seed)
+    scores = _named(scores.of(pairs), pairs)
     labels = np.empty((orders, scores.n_pairs))
     for i in range(orders):
-        order = rng.permutation(scores.n_rules)
-        shuffled, own = scores.columns(order), dict(given)
-        if own.get("reference") is not None:
-            own["reference"] = own["reference"].columns(order)
-        if method == "static" and not own:
-            chosen = _cross_fitted_static(pairs, shuffled, k, seed)
+        if method == "static" and not given:
+            chosen = _cross_fitted_static(pairs, scores, k, seed, seed + i)
         else:
-            chosen = select(shuffled, k, method, seed=seed + i, **own)
-        labels[i] = np.sign(label(shuffled, chosen).margin)
+            chosen = select(scores, k, method, seed=seed + i, **given)
+        labels[i] = np.sign(label(scores, chosen).margin)
     return labels
 
 
-def _cross_fitted_static(pairs: pl.DataFrame, scores: Scores, k: int, seed: int) -> Selection:
+def _named(scores: Scores, pairs: pl.DataFrame) -> Scores:
+    """Scores whose rules and pairs have ids: ties between named rules go by chance."""
+    rules = scores.identity.rules
+    if rules.rule_ids is None:
+        rules = Identity(tuple(scores.names), rules.rule_digests)
+    return replace(scores, identity=replace(rules, pair_ids=Identity.of(pairs=pairs).pair_ids))
+
+
+def _cross_fitted_static(
+    pairs: pl.DataFrame, scores: Scores, k: int, seed: int, tie_seed: int
+) -> Selection:
     """`static` with the preferences of the other folds' prompts, so that no pair chooses its rules."""
     fold = np.array(folds(pairs, seed=seed))
     preference = pairs["preference"].fill_null(0).to_numpy()
@@ -97,6 +104,7 @@ def _cross_fitted_static(pairs: pl.DataFrame, scores: Scores, k: int, seed: int)
             scores.rows(own),
             k,
             "static",
+            seed=tie_seed,
             reference=scores.rows(other),
             preference=preference[other],
         )
@@ -196,7 +204,7 @@ def selection_grid(
             labels, share = right(k, method)
             mean, ties = share.mean(axis=0), round((labels == 0).sum(axis=1).mean())
             each = share.mean(axis=1)
-            row = {"name": method} | mean_accuracy(mean, groups, ties, seed).as_dict()
+            row = {"name": method} | mean_accuracy(mean, groups, ties).as_dict()
             row |= {"k": k, "order_low": each.min(), "order_high": each.max()}
             # Exchanged at random: in some data sets the preferred response always comes first.
             told = [mutual_information(one * exchange, y * exchange) for one in labels]
@@ -260,7 +268,7 @@ def selection_findings(grid: pl.DataFrame) -> str:
 
 
 def _figure(row: dict) -> str:
-    return f"{row['value']:.3f} [{row['cluster_low']:.3f}, {row['cluster_high']:.3f}]"
+    return f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
 
 
 def explain_pair(scores: Scores, selection: Selection, row: int, shown: int = 12) -> pl.DataFrame:

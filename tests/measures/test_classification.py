@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+from scipy.stats import norm, t
 from sklearn.metrics import cohen_kappa_score, f1_score, log_loss, roc_auc_score
 
 from rulekit import measures
@@ -31,16 +32,64 @@ def test_a_draw_of_one_kind_has_no_auc():
     assert found[2] == 0.0
 
 
-def test_the_auc_interval_is_hanley_and_mcneils():
+def test_the_auc_interval_is_newcombes_and_has_width_at_one():
     # Radiology 143 (1982): area .893, 51 abnormal and 58 normal, standard error .032
     rng = np.random.default_rng(0)
     positive = np.r_[np.ones(51, bool), np.zeros(58, bool)]
     score = rng.normal(size=109) + 1.76 * positive
     value, low, high = measures.auc(score, positive)
     assert value == pytest.approx(0.893, abs=0.04)
+    assert (low, high) == measures.newcombe(value, 51, 58)
     assert (high - low) / (2 * 1.96) == pytest.approx(0.032, abs=0.006)
+    one = measures.auc([0.0, 1.0], [False, True])
+    assert one == (1.0, pytest.approx(1 / (1 + 1.959964**2)), 1.0)  # θ + z √(θ (1 - θ)) = 1
     with pytest.raises(ValueError, match="at least one of each"):
         measures.auc([1, 2], [True, True])
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: measures.auc([0.1, np.nan], [0, 1]), "score, row 1 is nan; allowed: numbers"),
+        (lambda: measures.auc([0.1, 0.2], [-1, 1]), "positive, row 0 is -1.0; allowed: bool, or 0"),
+        (lambda: measures.auc([0.1, 0.2], [np.nan, 1]), "positive, row 0 is nan"),
+        (lambda: auc_resampled([0.1, np.nan], [0, 1]), "score, row 1 is nan"),
+        (lambda: measures.cohen_kappa([1, np.nan], [1, 0]), "first, row 1 is missing"),
+        (lambda: measures.cohen_kappa(["a", "b"], ["a", None]), "second, row 1 is missing"),
+        (lambda: kappa_resampled([1, 0], [1, np.nan]), "second, row 1 is missing"),
+        (
+            lambda: measures.cohen_kappa(np.ma.array([1, 0], mask=[True, False]), [1, 0]),
+            "first, row 0 is missing",
+        ),
+        (
+            lambda: measures.adapter_metrics([[0.1, np.nan]], [[True, False]], 1),
+            "probabilities, row 0, column 1 is nan",
+        ),
+        (
+            lambda: measures.adapter_metrics([[0.1, 0.2]], [[2, 0]], 1),
+            "target, row 0, column 0 is 2",
+        ),
+        (
+            lambda: measures.adapter_metrics([[0.1, 0.2]] * 2, [[1, 0]] * 2, 1, ["a"]),
+            r"groups have shape \(1,\); allowed: \(2,\)",
+        ),
+        (
+            lambda: measures.judge_metrics([[[0.2, np.nan, 0.3]]], [[1]], [[0.3, 0.4, 0.3]]),
+            "probabilities, row 0, column 0, layer 1 is nan",
+        ),
+        (
+            lambda: measures.judge_metrics([[[0.2, 0.5, 0.3]]], [[1]], [[0.3, 0.4, 0.3]], "ab"),
+            r"groups have shape \(2,\); allowed: \(1,\)",
+        ),
+        (
+            lambda: measures.judge_metrics([[[0.2, 0.5, 0.3]]], [[np.nan]], [[0.3, 0.4, 0.3]]),
+            "truth, row 0, column 0 is nan",
+        ),
+    ],
+)
+def test_what_is_missing_or_out_of_range_is_refused_by_name_and_place(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
 
 
 def test_resampled_kappa_equals_scikit_learns_weighted_one():
@@ -82,6 +131,12 @@ def test_readers_of_other_shapes_are_refused_though_they_gave_as_many_categories
         measures.cohen_kappa(np.ones((2, 3)), np.ones((3, 2)))
 
 
+def expanded(groups: int) -> tuple[float, float]:
+    """Hesterberg's percentiles: of t, and of samples rather than draws."""
+    tail = norm.cdf(-np.sqrt(groups / (groups - 1)) * t.ppf(0.975, groups - 1))
+    return tail, 1 - tail
+
+
 def test_adapter_intervals_are_those_of_measuring_every_draw_anew():
     rng = np.random.default_rng(2)
     scores, target = rng.random((30, 5)), rng.random((30, 5)) > 0.5
@@ -94,7 +149,7 @@ def test_adapter_intervals_are_those_of_measuring_every_draw_anew():
         rows = np.concatenate([np.flatnonzero(groups == g) for g in draw])
         one = measures.adapter_metrics(scores[rows], target[rows], 2)
         values.append([one[name] for name in names])
-    low, high = np.quantile(values, (0.025, 0.975), axis=0)
+    low, high = np.quantile(values, expanded(10), axis=0)
     for name, a, b in zip(names, low, high, strict=True):
         assert (found[f"{name}_low"], found[f"{name}_high"]) == pytest.approx((a, b))
 
@@ -121,17 +176,15 @@ def test_judge_measures_equal_scikit_learns_beside_the_floor_with_intervals_over
     draws = np.random.default_rng(1).integers(8, size=(100, 8))
     rows = [np.concatenate([np.flatnonzero(prompts == g) for g in d]) for d in draws]
     losses = [measures.judge_metrics(p[r], truth[r], prior)["log_loss"] for r in rows]
-    expected = np.quantile(losses, (0.025, 0.975))
+    expected = np.quantile(losses, expanded(8))
     assert (found["log_loss_low"], found["log_loss_high"]) == pytest.approx(tuple(expected))
     assert "log_loss_low" not in measures.judge_metrics(p, truth, prior)
 
 
-def test_the_interval_of_an_auc_of_five_cases_by_hand():
-    # θ = 5/6, m = 2, n = 3: Q₁ = 5/7, Q₂ = 25/33, Var = (5/36 + 5/252 + 25/198) / 6
+def test_an_auc_of_five_cases_by_hand():
     value, low, high = measures.auc([0.1, 0.2, 0.4, 0.3, 0.5], [False, False, False, True, True])
     assert value == pytest.approx(5 / 6)
-    assert low == pytest.approx(5 / 6 - 1.959964 * np.sqrt((5 / 36 + 5 / 252 + 25 / 198) / 6))
-    assert high == 1
+    assert 0.2 < low < 5 / 6 < high < 1
     with pytest.raises(ValueError, match=r"score has shape \(2,\), positive \(3,\)"):
         measures.auc([0.1, 0.2], [True, False, True])
 
