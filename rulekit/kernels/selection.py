@@ -3,20 +3,21 @@
 A criterion in [0, 2] becomes an integer in steps of `RESOLUTION`, and integer and rule position
 are packed into one key a rule, the lower position in the larger key. The k best rules are then k
 maxima over one row of keys that never leaves the first-level cache: no branches, no
-(n_pairs, n_rules) temporary, and ties go to the lowest position by construction.
+(n_pairs, n_rules) temporary, and ties go to the lowest position by construction. Where rows and
+rules have names, a hash of both stands before the position: ties then go by chance, the same
+whatever the order of rows and rules.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from rulekit.kernels import RESOLUTION
+from rulekit.kernels.compiled import kernel
 from rulekit.kernels.threads import in_chunks
 
 DISCREPANCY, RELEVANCE_DISCREPANCY, RANDOM, LOWEST_DISCREPANCY, RELEVANCE = range(5)
 _STEPS = np.float32(1 / RESOLUTION)
-_MOST_STEPS = np.int32(2**21 - 2)
 _LANES = 32
 
 
@@ -28,6 +29,7 @@ def top_k(
     k: int,
     seed: int = 0,
     threads: int | None = None,
+    names: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> np.ndarray:
     """Positions of the k rules of largest criterion, best first, int32 (n_pairs, k).
 
@@ -44,18 +46,27 @@ def top_k(
         For RANDOM.
     threads
         Default: the cores this process may use. The result does not depend on it.
+    names
+        uint32 of each row, (n_pairs,), and of each rule, (n_rules,), to break ties by; None: ties
+        go to the lowest position.
     """
     n, m = a.shape
     indices = np.empty((n, k), np.int32)
-    # 2 / RESOLUTION needs 21 bits, which leaves ten of an int32 for the position.
-    bits, key_type = (10, np.int32) if m <= 1024 else (32, np.int64)
-    positions = (2**bits - 1 - np.arange(m)).astype(key_type)
+    # 2 / RESOLUTION needs 21 bits, which leaves ten of an int32 for the position, and of an int64
+    # 32 for a hash between.
+    bits, key_type = (10, np.int32) if m <= 1024 and names is None else (32, np.int64)
+    place = 10 if m <= 1024 else 22 if names is not None else bits
+    if names is not None:
+        bits = 42
+    positions = (2**place - 1 - np.arange(m)).astype(key_type)
+    row_names, rule_names = names or (np.zeros(n, np.uint32), np.zeros(0, np.uint32))
     weight = a if relevance is None else relevance
-    salt = np.uint64(seed % 2**64)
+    spread = 0x9E3779B97F4A7C15 if names is not None else 1
+    salt = np.uint64(seed * spread % 2**64)
 
     def run(start: int, stop: int) -> None:
         rows = slice(start, stop)
-        limits = key_type(np.iinfo(key_type).max), key_type(-1)  # above and below every key
+        limits = key_type(np.iinfo(key_type).max), key_type(-1)  # the largest possible key, none
         keys = np.full(-(-m // _LANES) * _LANES, limits[1])  # whole vectors, the rest never chosen
         with np.errstate(over="ignore"):  # the hash wraps around; uncompiled, NumPy would warn
             _top_k(
@@ -67,6 +78,9 @@ def top_k(
                 np.uint64(start),
                 positions,
                 np.int32(bits),
+                np.int32(place),
+                row_names[rows],
+                rule_names,
                 limits,
                 keys,
                 indices[rows],
@@ -74,6 +88,34 @@ def top_k(
 
     in_chunks(run, n, m, threads)
     return indices
+
+
+def tied(
+    mode: int, a: np.ndarray, b: np.ndarray, relevance: np.ndarray | None, indices: np.ndarray
+) -> np.ndarray:
+    """Which rows of `top_k` rest on a tie, among the chosen or with one left out, bool (n_pairs,).
+
+    Parameters
+    ----------
+    mode, a, b, relevance
+        As for `top_k`; not RANDOM, where a tie is as good as none.
+    indices
+        What it gave, (n_pairs, k).
+    """
+    n, m = a.shape
+    out = np.empty(n, bool)
+    bits, key_type = (10, np.int32) if m <= 1024 else (32, np.int64)
+    positions = (2**bits - 1 - np.arange(m)).astype(key_type)
+    weight = a if relevance is None else relevance
+
+    def run(start: int, stop: int) -> None:
+        rows = slice(start, stop)
+        keys = np.empty(m, key_type)
+        found = (indices[rows], out[rows])
+        _tied(mode, a[rows], b[rows], weight[rows], positions, np.int32(bits), keys, *found)
+
+    in_chunks(run, n, m, None)
+    return out
 
 
 def margins(a: np.ndarray, b: np.ndarray, indices: np.ndarray) -> np.ndarray:
@@ -88,87 +130,140 @@ def margins(a: np.ndarray, b: np.ndarray, indices: np.ndarray) -> np.ndarray:
     return out
 
 
-@njit(nogil=True, cache=True)
-def _top_k(mode, a, b, relevance, salt, first_row, positions, bits, limits, keys, indices):
+@kernel
+def _top_k(
+    mode,
+    a,
+    b,
+    relevance,
+    salt,
+    first_row,
+    positions,
+    bits,
+    place,
+    row_names,
+    rule_names,
+    limits,
+    keys,
+    indices,
+):
     n = len(a)
     k = indices.shape[1]
+    last, low = positions[0], positions
+    if len(rule_names):
+        positions = low.copy()
     for i in range(n):
-        if mode == DISCREPANCY:
-            _discrepancy_keys(a[i], b[i], positions, bits, keys)
-        elif mode == RELEVANCE_DISCREPANCY:
-            _relevance_discrepancy_keys(a[i], b[i], relevance[i], positions, bits, keys)
-        elif mode == LOWEST_DISCREPANCY:
-            _lowest_discrepancy_keys(a[i], b[i], positions, bits, keys)
-        elif mode == RELEVANCE:
-            _relevance_keys(relevance[i], positions, bits, keys)
+        if len(rule_names):
+            _hashed(salt, row_names[i], rule_names, place, low, positions)
+        if mode != RANDOM:
+            _fill(mode, a[i], b[i], relevance[i], positions, bits, keys)
+        elif len(rule_names):  # nothing but ties
+            keys[: len(positions)] = positions
         else:
             _random_keys(salt, first_row + np.uint64(i), positions, bits, keys)
-        last = limits[0]
+        most = limits[0]
         for r in range(k):
-            last = _largest_below(keys, last, limits[1])
-            indices[i, r] = positions[0] - (last & positions[0])
+            best = _largest_up_to(keys, most, limits[1])
+            indices[i, r] = last - (best & last)
+            most = keys.dtype.type(best - 1)
 
 
-@njit(nogil=True, cache=True)
-def _largest_below(keys, last, nothing):
-    """The largest key smaller than `last`; keys are distinct, so k calls walk down the k best."""
+@kernel
+def _hashed(salt, row, rule_names, place, low, positions):
+    """Positions with 42 - place bits of a hash of seed, row and rule before them."""
+    for j in range(len(low)):
+        z = (np.uint64(row) << np.uint64(32) | np.uint64(rule_names[j])) + salt
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        z ^= z >> np.uint64(31)
+        hashed = np.int64(z >> np.uint64(22 + place))
+        positions[j] = hashed << place | np.int64(low[j])
+
+
+@kernel
+def _fill(mode, a, b, relevance, positions, bits, keys):
+    if mode == DISCREPANCY:
+        _discrepancy_keys(a, b, positions, bits, keys)
+    elif mode == RELEVANCE_DISCREPANCY:
+        _relevance_discrepancy_keys(a, b, relevance, positions, bits, keys)
+    elif mode == LOWEST_DISCREPANCY:
+        _lowest_discrepancy_keys(a, b, positions, bits, keys)
+    else:
+        _relevance_keys(relevance, positions, bits, keys)
+
+
+@kernel
+def _tied(mode, a, b, relevance, positions, bits, keys, indices, out):
+    n, k = indices.shape
+    for i in range(n):
+        _fill(mode, a[i], b[i], relevance[i], positions, bits, keys)
+        worst, reach = keys[indices[i, k - 1]] >> bits, 0
+        for j in range(len(positions)):
+            reach += (keys[j] >> bits) >= worst
+        out[i] = reach > k
+        for r in range(1, k):
+            out[i] |= (keys[indices[i, r]] ^ keys[indices[i, r - 1]]) >> bits == 0
+
+
+@kernel
+def _largest_up_to(keys, most, nothing):
+    """The largest key up to `most`; keys are distinct, so k calls walk down the k best."""
     best = nothing
     for j in range(len(keys)):
-        best = max(best, keys[j] if keys[j] < last else nothing)
+        best = max(best, keys[j] if keys[j] <= most else nothing)
     return best
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _key(steps, bits, position):
     """Steps and position in one integer: shifted in 64 bits, as 32 would lose them in wide keys."""
     return np.int64(steps) << bits | position
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _steps(criterion):
     """A criterion in [0, 2] in steps of `RESOLUTION`, rounded."""
     return np.int32(criterion * _STEPS + np.float32(0.5))
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _discrepancy_keys(a, b, positions, bits, keys):
     for j in range(len(positions)):
         keys[j] = _key(_steps(abs(a[j] - b[j])), bits, positions[j])
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _relevance_discrepancy_keys(a, b, relevance, positions, bits, keys):
     for j in range(len(positions)):
         criterion = relevance[j] + np.float32(0.5) * abs(a[j] - b[j])
         keys[j] = _key(_steps(criterion), bits, positions[j])
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _lowest_discrepancy_keys(a, b, positions, bits, keys):
     for j in range(len(positions)):
         keys[j] = _key(_steps(np.float32(2) - abs(a[j] - b[j])), bits, positions[j])
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _relevance_keys(relevance, positions, bits, keys):
     for j in range(len(positions)):
         keys[j] = _key(_steps(relevance[j]), bits, positions[j])
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _random_keys(salt, row, positions, bits, keys):
-    """SplitMix64 of (seed, row, rule): a permutation that no other row or thread can change."""
+    """21 bits of SplitMix64 of (seed, row, rule), which no other row or thread can change."""
     m = np.uint64(len(positions))
     for j in range(len(positions)):
         z = salt + (row * m + np.uint64(j)) * np.uint64(0x9E3779B97F4A7C15)
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         steps = np.int32((z ^ (z >> np.uint64(31))) >> np.uint64(43))
-        # The largest step at the first position would be the limit itself, which no key may reach.
-        keys[j] = _key(min(steps, _MOST_STEPS), bits, positions[j])
+        keys[j] = _key(steps, bits, positions[j])
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _margins(a, b, indices, out):
     n, k = indices.shape
     for i in range(n):

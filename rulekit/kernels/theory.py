@@ -12,12 +12,13 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
+
+from rulekit.kernels.compiled import kernel
 
 NEGLIGIBLE = 1e-280  # outcomes this improbable are left out: their ratios would overflow
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def excess(x):
     """(1 + x) log(1 + x) - x for x ≥ -1, to full relative precision: about x² / 2 near 0."""
     if x <= -1.0:
@@ -30,7 +31,7 @@ def excess(x):
     return total * x * x
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def divergence(a, b, d, prior):
     """What one outcome adds to I(outcome; Y), in nats; never negative."""
     mass = prior * a + (1.0 - prior) * b
@@ -40,7 +41,7 @@ def divergence(a, b, d, prior):
     return mass * (prior * excess(up) + (1.0 - prior) * excess(down))
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def information(a, b, d, prior):
     """I(outcome; Y) in nats from a, b and d = a - b of each outcome, (n,) each.
 
@@ -55,7 +56,7 @@ def information(a, b, d, prior):
     return total
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def patterns(p, weights):
     """a, b, d (times 2^k) and the weighted sum of every vote pattern of k rules, (2^k,) each."""
     k = len(p)
@@ -75,7 +76,7 @@ def patterns(p, weights):
     return a, b, d, total
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def enumerated_information(one, two, prior):
     """I(votes; Y) in nats from the `patterns` of two halves of the rules."""
     total = 0.0
@@ -90,7 +91,7 @@ def enumerated_information(one, two, prior):
     return total / (len(a1) * len(a2))
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def enumerated_label(one, two, bias, tie):
     """a, b, d of the labels -1, 0, +1, (3, 3): the sign of bias + sum, 0 within `tie`."""
     masses = np.zeros((3, 3))
@@ -109,7 +110,7 @@ def enumerated_label(one, two, bias, tie):
     return masses / (len(a1) * len(a2))
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def log_odds_lattice(low, share, error_low, error_high):
     """Distribution of the log-odds given Y = +1 on a lattice, (2R + 1,), centre R at zero.
 
@@ -137,7 +138,7 @@ def log_odds_lattice(low, share, error_low, error_high):
     return now
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def sum_lattice(steps, p):
     """a, b, d of the integer sum Σ ±steps[j], (3, 2R + 1), centre R at zero."""
     reach = 0
@@ -163,14 +164,14 @@ def sum_lattice(steps, p):
     return now
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _add_shifted(target, source, start, stop, shift, factor):
     out, piece = target[start + shift : stop + shift], source[start:stop]
     for i in range(len(piece)):
         out[i] += factor * piece[i]
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def best_with_first(first, epsilon, single, k):
     """Best information in nats over all k-subsets whose lowest rule is `first`, and the subset.
 
@@ -211,7 +212,7 @@ def best_with_first(first, epsilon, single, k):
             chosen[j] = chosen[j - 1] + 1
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _correlation(u, d, e):
     total = 0.0
     for i in range(len(u)):
@@ -220,7 +221,7 @@ def _correlation(u, d, e):
     return total / (2 * len(u))
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _plain_excess(u):
     """`excess` without its series: u is a product of two ε or more, so nothing is lost."""
     return (1.0 + u) * math.log1p(u) - u if u > -1.0 else 1.0

@@ -1,7 +1,8 @@
 """The criteria behind `rulekit.select`: plain arrays come in, positions of rules go out.
 
 Per pair: largest evidence, diversity, determinants. Per data set: greedy information of votes, and
-the Gaussian discriminant. Ties go to the lowest position throughout.
+the Gaussian discriminant. Every choice goes through `steps`: criteria in the same step of 1e-6 are
+tied, and the rule that comes first is taken, as `rulekit.kernels.selection` does it.
 """
 
 from __future__ import annotations
@@ -12,14 +13,26 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.stats import chi2
 
+from rulekit.kernels import RESOLUTION
+
 _ROWS = 4096  # pairs at a time, so that temporaries stay small
-_TIE = 1e-9
 _ALPHA = 0.05
+_NOTHING = 1e-12  # share of a rule's variance that the rules chosen leave: no more than rounding
 
 
-def largest(values: np.ndarray, k: int) -> np.ndarray:
-    """Positions of the k largest of each row, best first, (n, k)."""
-    return np.argsort(-values, axis=1, kind="stable")[:, :k]
+def steps(criterion: np.ndarray) -> np.ndarray:
+    """A criterion in whole steps of 1e-6, rounded, as floats: equal steps are tied, same shape."""
+    return np.floor(criterion / RESOLUTION + 0.5)
+
+
+def largest(criterion: np.ndarray, k: int) -> np.ndarray:
+    """Positions of the k largest of each row in `steps`, best first, (n, k)."""
+    return np.argsort(-steps(criterion), axis=1, kind="stable")[:, :k]
+
+
+def first_largest(criterion: np.ndarray) -> np.ndarray:
+    """Position of the largest along the last axis in `steps`, the first of those tied."""
+    return np.argmax(steps(criterion), axis=-1)
 
 
 def correlation(second: np.ndarray) -> np.ndarray:
@@ -50,8 +63,7 @@ def diverse(size: np.ndarray, rho: np.ndarray, k: int) -> np.ndarray:
         rows, overlap = np.arange(len(q)), np.zeros_like(q)
         free = np.ones(q.shape, bool)
         for r in range(k):
-            gain = np.where(free, q * (1 - overlap / max(r, 1)), -1.0)
-            j = _first_largest(gain)
+            j = first_largest(np.where(free, q * (1 - overlap / max(r, 1)), -np.inf))
             out[start : start + _ROWS, r] = j
             free[rows, j] = False
             overlap += redundancy[j]
@@ -60,6 +72,9 @@ def diverse(size: np.ndarray, rho: np.ndarray, k: int) -> np.ndarray:
 
 def determinantal(size: np.ndarray, rho: np.ndarray, k: int) -> np.ndarray:
     """Greedy maximum of det L_S, L_ij = size_i ρ_ij size_j, by updates of a Cholesky factor.
+
+    A rule multiplies the determinant by the square of its size times what the rules chosen before
+    leave of it; the root, which is in units of size, is compared.
 
     Parameters
     ----------
@@ -81,20 +96,21 @@ def determinantal(size: np.ndarray, rho: np.ndarray, k: int) -> np.ndarray:
     n, m = size.shape
     out = np.empty((n, k), np.int32)
     for start in range(0, n, _ROWS):
-        q2 = size[start : start + _ROWS].astype(np.float64) ** 2
-        rows = np.arange(len(q2))
-        left, factor = np.ones_like(q2), np.zeros((len(q2), k, m))
-        free = np.ones(q2.shape, bool)
+        q = size[start : start + _ROWS].astype(np.float64)
+        rows = np.arange(len(q))
+        left, factor = np.ones_like(q), np.zeros((len(q), k, m))
+        free = np.ones(q.shape, bool)
         for r in range(k):
-            j = _first_largest(np.where(free, q2 * left, -1.0))
+            j = first_largest(np.where(free, q * np.sqrt(left), -np.inf))
             out[start : start + _ROWS, r] = j
             free[rows, j] = False
             pivot = left[rows, j]
             seen = factor[rows, :r, j]  # (rows, r)
             row = rho[j] - np.einsum("nr,nrm->nm", seen, factor[:, :r])
-            row *= np.where(pivot > 1e-12, 1 / np.sqrt(np.maximum(pivot, 1e-12)), 0.0)[:, None]
+            row *= np.where(pivot > 0, 1 / np.sqrt(np.where(pivot > 0, pivot, 1.0)), 0.0)[:, None]
             factor[:, r] = row
-            left = np.maximum(left - row**2, 0.0)
+            left -= row**2
+            left[left <= _NOTHING] = 0.0
     return out
 
 
@@ -105,8 +121,8 @@ def discriminant(mu: np.ndarray, cov: np.ndarray, k: int) -> np.ndarray:
         spread = np.diag(left_cov)
         usable = spread > 1e-12 * np.diag(cov)
         gain = np.where(usable, left_mu**2 / np.where(usable, spread, 1.0), 0.0)
-        gain[picked] = -1.0
-        j = int(_first_largest(gain[None])[0])
+        gain[picked] = -np.inf
+        j = int(first_largest(gain))
         picked.append(j)
         if usable[j]:
             slope = left_cov[:, j] / left_cov[j, j]
@@ -134,7 +150,7 @@ def greedy_information(votes: np.ndarray, y: np.ndarray, k: int, method: str) ->
     for r in range(k):
         gain = _CRITERIA[method](single, before) if r else single.copy()
         gain[picked] = -np.inf
-        j = int(_first_largest(gain[None])[0])
+        j = int(first_largest(gain))
         picked.append(j)
         if method != "static":
             before.append(_informations(votes[:, j].astype(np.int64) + 1, 1, votes, y))
@@ -161,7 +177,7 @@ def greedy_conditional(votes: np.ndarray, y: np.ndarray, k: int) -> np.ndarray:
             break
         # Strength beyond what chance gives: a vote with more values gains more by chance alone.
         gain = gain - freedom / (2 * len(y))
-        j = int(_first_largest(gain[None])[0])
+        j = int(first_largest(gain))
         picked.append(j)
         state = 3 * state + votes[:, j].astype(np.int64) + 1
     return np.array(picked)
@@ -215,9 +231,3 @@ def _informations(
     used = np.where((codes == last - codes)[:, None], np.ceil(used / 2), used / 2)
     freedom = (used * ((state_y > 0).sum(axis=1) - 1)[:, None]).sum(axis=0)
     return {"relevance": relevance, "redundancy": redundancy, "freedom": freedom}
-
-
-def _first_largest(gain: np.ndarray) -> np.ndarray:
-    """Position of the largest of each row, the first of those within 1e-9 of it, (n,)."""
-    best = gain.max(axis=1, keepdims=True)
-    return np.argmax(gain >= best - _TIE * np.abs(best), axis=1)

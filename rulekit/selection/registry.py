@@ -8,14 +8,17 @@ the same rules for every pair, so that only these have to be rated. The criteria
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import polars as pl
 
+from rulekit.inputs.identity import UNKNOWN, Identity
 from rulekit.inputs.scores import Scores, votes
 from rulekit.kernels import selection as kernel
 from rulekit.selection import criteria
-from rulekit.selection.estimates import Estimates, known_preference
+from rulekit.selection.preferences import known_preference
+from rulekit.selection.rule_model import Estimates
 from rulekit.tables import SHOWN, evenly_spaced, html_table
 
 
@@ -34,6 +37,8 @@ class Selection:
     fixed
         The same rules for every pair, chosen without looking at these pairs: the others need not
         be rated.
+    identity
+        The rules and pairs that it is of.
 
     Raises
     ------
@@ -45,6 +50,7 @@ class Selection:
     method: str
     n_rules: int
     fixed: bool = False
+    identity: Identity = UNKNOWN
 
     def __post_init__(self) -> None:
         indices = np.asarray(self.indices)
@@ -54,11 +60,51 @@ class Selection:
             )
         if indices.size and not (indices.min() >= 0 and indices.max() < self.n_rules):
             raise ValueError(f"indices are out of range; allowed: 0 to {self.n_rules - 1}")
+        for name, length in (("pair_ids", len(indices)), ("rule_ids", self.n_rules)):
+            if (ids := getattr(self.identity, name)) is not None and len(ids) != length:
+                raise ValueError(f"identity: {len(ids)} {name}; allowed: {length}")
         object.__setattr__(self, "indices", indices)
 
     @property
     def k(self) -> int:
         return self.indices.shape[1]
+
+    @property
+    def n_pairs(self) -> int:
+        return len(self.indices)
+
+    def rows(self, index) -> Selection:
+        """The rules of some pairs: an integer or boolean index, or a slice."""
+        index = index if isinstance(index, slice) else np.asarray(index)
+        return replace(self, indices=self.indices[index], identity=self.identity.rows(index))
+
+    def aligned(self, identity: Identity, what: str = "selection") -> Selection:
+        """The rules chosen for the pairs of another value, as positions among its rules.
+
+        Parameters
+        ----------
+        identity
+            Of that value; what it or this selection does not name is left as it is.
+        what
+            How an error calls this selection.
+
+        Raises
+        ------
+        ValueError
+            If this selection lacks one of the pairs, or is of other rules.
+        """
+        rows = identity.rows_of(self.identity, what)
+        columns = identity.columns_of(self.identity, what)  # where the other's rules are here
+        found = self if rows is None else self.rows(rows)
+        if columns is None:
+            return found
+        place = np.argsort(columns).astype(found.indices.dtype)
+        own = self.identity.columns(columns)
+        return replace(
+            found,
+            indices=place[found.indices],
+            identity=own.rows(slice(None) if rows is None else rows),
+        )
 
     def mask(self) -> np.ndarray:
         """Multi-label target: bool (n_pairs, n_rules), True where a rule was chosen."""
@@ -94,7 +140,7 @@ def select(
     *,
     seed: int = 0,
     reference: Scores | None = None,
-    preference: np.ndarray | None = None,
+    preference: np.ndarray | pl.DataFrame | None = None,
     estimates: Estimates | None = None,
 ) -> Selection:
     """Choose k rules for each pair.
@@ -102,16 +148,18 @@ def select(
     Parameters
     ----------
     scores
-        Scores of n_pairs pairs under n_rules rules.
+        Scores of n_pairs pairs under n_rules rules, every one of them rated.
     k
         Rules per pair, 1 to n_rules; `all` takes every rule whatever k is, `greedy_cmi` at most k.
     method
         One of `selectors()`.
     seed
-        For `random`; other methods are deterministic.
+        Of `random`, and of the order in which named rules that tie are taken: for each pair its
+        own where a method looks at each pair's sizes alone, else one for all pairs.
     reference, preference
         For `static`, `mrmr`, `jmi`, `cmim`, `greedy_cmi`: other pairs, (n_reference, n_rules), and
-        the known preference of each (+1, -1; 0 is left out), to choose the rules by. Choosing by
+        the known preference of each (+1, -1; 0 and null are left out), or their canonical frame,
+        to choose the rules by. Their rules are put in the order of the scores' by id. Choosing by
         the pairs that are then labelled would overstate the result. `frugal` and, without a
         preference, `static` look at the size of the reference's discrepancies.
     estimates
@@ -121,13 +169,16 @@ def select(
 
     Returns
     -------
-    Selection with indices int32 (n_pairs, k), best first. Criteria closer than 1e-6 are tied (in
-    methods with estimates: equal ones), and ties go to the rule that comes first in the set.
+    Selection with indices int32 (n_pairs, k), best first. Criteria are compared in whole steps of
+    1e-6; those in the same step are tied. Where pairs and rules have ids, ties go by chance, drawn
+    from the seed and the ids: no rule gains by its place in the set, and another order of rules or
+    pairs changes nothing. Without ids the rule that comes first is taken.
 
     Raises
     ------
     ValueError
-        For an unknown method, a k out of range, or a method that needs what was not given.
+        For an unknown method, a k out of range, a method that needs what was not given, or a
+        reference or estimates of other rules.
 
     Notes
     -----
@@ -143,18 +194,32 @@ def select(
     alone = reference is not None and preference is None and method in ("frugal", "static")
     if (reference is None) != (preference is None) and not alone:
         raise ValueError(f"method {method!r}: give both reference and preference, or neither")
+    scores.whole()
+    identity = scores.identity
+    if reference is not None:
+        preference = None if preference is None else known_preference(preference, reference)
+        reference = reference.whole("reference").aligned(scores.identity.rules, "reference")
+    if estimates is not None:
+        estimates = estimates.aligned(scores.identity)
     for name, other in (("reference", reference), ("estimates", estimates)):
         if other is not None and other.n_rules != scores.n_rules:
             raise ValueError(
                 f"{name}: {other.n_rules} rules; allowed: {scores.n_rules}, as the scores"
             )
+    order = np.arange(scores.n_rules)
+    if method not in _BY_KERNEL and identity.rule_ids is not None:
+        order = np.argsort(np.array(identity.rule_ids))  # whatever order they are listed in
+        order = order[np.random.default_rng(seed).permutation(len(order))]
+        scores, reference, estimates = (
+            None if x is None else x.columns(order) for x in (scores, reference, estimates)
+        )
     given = _Given(scores, int(k), seed, reference, preference, estimates, method)
-    indices = np.asarray(_SELECTORS[method](given), dtype=np.int32)
+    indices = order[np.asarray(_SELECTORS[method](given))].astype(np.int32)
     same = indices.ndim == 1
     if same:
         indices = np.broadcast_to(indices, (scores.n_pairs, len(indices)))
     unseen = method != "static" or reference is not None
-    return Selection(indices, method, scores.n_rules, fixed=same and unseen)
+    return Selection(indices, method, scores.n_rules, same and unseen, identity)
 
 
 def selectors() -> list[str]:
@@ -190,7 +255,7 @@ class _Given:
         """Votes -1, 0, +1 of the labelled reference pairs and their preference."""
         if self.reference is None:
             raise ValueError(f"method {self.method!r} needs reference and preference")
-        y = known_preference(self.preference, self.reference.n_pairs)
+        y = self.preference
         if not y.any():
             raise ValueError(f"method {self.method!r}: no preference of the reference is known")
         return votes(self.reference.discrepancy[y != 0]), y[y != 0]
@@ -208,7 +273,18 @@ class _Given:
         if needs_relevance and self.scores.relevance is None:
             raise ValueError(f"method {self.method!r} needs scores with a relevance")
         s = self.scores
-        return kernel.top_k(mode, s.a, s.b, s.relevance, self.k, seed=self.seed)
+        arrays = (mode, s.a, s.b, s.relevance)
+        if mode == kernel.RANDOM:
+            return kernel.top_k(*arrays, self.k, self.seed, names=s.identity.names())
+        indices = kernel.top_k(*arrays, self.k)
+        if s.identity.pair_ids is None or s.identity.rule_ids is None:
+            return indices
+        rows = np.flatnonzero(kernel.tied(*arrays, indices))
+        if len(rows):
+            some = (None if x is None else x[rows] for x in arrays[1:])
+            names = s.identity.rows(rows).names()
+            indices[rows] = kernel.top_k(mode, *some, self.k, self.seed, names=names)
+        return indices
 
 
 def _log_odds(g: _Given) -> np.ndarray:
@@ -268,3 +344,11 @@ _SELECTORS: dict[str, Callable[[_Given], np.ndarray]] = {
     "static": _static,
     "whitened": _whitened,
 }
+_BY_KERNEL = (
+    "all",
+    "lowest_discrepancy",
+    "max_discrepancy",
+    "random",
+    "relevance",
+    "relevance_discrepancy",
+)

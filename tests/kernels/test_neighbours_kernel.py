@@ -1,9 +1,12 @@
 """Walks over sorted values against distances to every point."""
 
+from itertools import combinations, permutations
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import digamma
 
 from rulekit.kernels import neighbours as kernel
 from tests import oracles
@@ -26,30 +29,25 @@ NASTY = {
 }
 
 
-def walk(x: np.ndarray, y: np.ndarray, k: int, table: np.ndarray) -> tuple[float, int]:
-    order = np.argsort(x, kind="stable")
-    everyone, labels = x[order], y[order]
+def walk(x: np.ndarray, y: np.ndarray, k: int, bounded: bool, table) -> tuple[float, int]:
     starts = np.r_[0, np.cumsum(np.bincount(y))]
-    values = np.full(len(x), np.nan)
-    kernel.split_classes(everyone, labels, starts, values)
-    return kernel.class_walk(values, starts, everyone, k, table)
-
-
-def expected_walk(x, y, k, table) -> tuple[float, int]:
-    counts = oracles.neighbour_counts(x, y, k)
-    total = sum(table[near] - table[around] for near, around, _ in counts)
-    return total, sum(tied for *_, tied in counts)
+    values = np.concatenate([np.sort(x[y == c]) for c in range(len(starts) - 1)])
+    return kernel.class_walk(values, starts, np.sort(x), k, bounded, table)
 
 
 def weights(n: int) -> np.ndarray:
-    """Whole numbers in place of digammas: sums are exact, and no two counts weigh alike."""
+    """Cubes in place of digammas: no two counts weigh alike."""
     return np.arange(n + 1.0) ** 3
 
 
 def same_walk(x, y, k) -> None:
     table = weights(len(x))
-    with np.errstate(over="ignore"):
-        assert walk(x, y, k, table) == expected_walk(x, y, k, table)
+    for bounded in (False, True):
+        with np.errstate(over="ignore"):
+            found, tied = walk(x, y, k, bounded, table)
+            terms = oracles.neighbour_terms(x, y.tolist(), k, bounded, table)
+        assert found == pytest.approx(sum(term for term, _ in terms), rel=1e-12, abs=1e-9)
+        assert tied == sum(is_tied for _, is_tied in terms)
 
 
 def labels(n: int, classes: int, seed: int) -> np.ndarray:
@@ -114,13 +112,42 @@ def test_classes_far_from_one_another_and_unequal_in_size():
     same_walk(np.array([1e6, -1e6, 0.0])[y] + rng.standard_normal(45), y, 5)
 
 
-def test_values_are_split_into_their_classes_in_order():
-    everyone, y = np.array([1.0, 2.0, 2.0, 3.0, 5.0]), np.array([2, 0, 2, 0, 0])
-    values = np.empty(5)
-    starts = np.array([0, 3, 3, 5])
-    kernel.split_classes(everyone, y, starts, values)
-    assert values.tolist() == [2, 3, 5, 1, 2]
-    assert starts.tolist() == [0, 3, 3, 5]
+@pytest.mark.parametrize("bounded", [False, True])
+def test_the_mean_over_all_permutations_of_the_labels_is_that_of_unequal_points(bounded):
+    """With true digammas a walk is right on average: ψ(class size) - ψ(n) a point, exactly."""
+    x = np.array([0.0, 0.0, 0.0, 1.0, 1.0, 2.5, 3.0, 3.0])
+    table = digamma(np.arange(9.0))
+    for y in ([0] * 3 + [1] * 5, [0] * 4 + [1] * 4, [0] * 2 + [1] * 3 + [2] * 3):
+        orders = [np.array(order) for order in sorted(set(permutations(y)))]
+        expected = sum(table[y.count(c)] - table[8] for c in y)
+        for k in (1, 2, 3):
+            found = [walk(x, order, k, bounded, table)[0] for order in orders]
+            assert np.mean(found) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("before", "equal", "mine", "wanted"),
+    [(0, 1, 1, 1), (4, 5, 2, 1), (4, 5, 2, 2), (0, 6, 3, 2), (2, 6, 6, 4), (7, 6, 1, 1)],
+)
+def test_the_mean_over_orders_is_that_of_every_order_written_out(before, equal, mine, wanted):
+    table = digamma(np.arange(20.0))
+    places = [sorted(order)[wanted - 1] + 1 for order in combinations(range(equal), mine)]
+    found = kernel.mean_digamma(before, equal, mine, wanted, table)
+    assert found == pytest.approx(np.mean(table[before + np.array(places)]), abs=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("equal", "mine", "wanted"), [(3000, 1, 1), (3000, 3, 3), (3000, 1500, 3), (3000, 2999, 100)]
+)
+def test_the_mean_over_orders_of_many_points_keeps_its_digits(equal, mine, wanted):
+    table = digamma(np.arange(3100.0))
+    for before in (0, 50):
+        found = kernel.mean_digamma(before, equal, mine, wanted, table)
+        expected = oracles.mean_of_place(before, equal, mine, wanted, table)
+        assert found == pytest.approx(expected, abs=1e-12)
+    closed = table[wanted] + table[equal + 1] - table[mine + 1]
+    found = kernel.mean_digamma(0, equal, mine, wanted, table)
+    assert found == pytest.approx(closed, abs=1e-12)
 
 
 @pytest.mark.parametrize("name", NASTY)
@@ -134,14 +161,20 @@ def test_points_within_a_radius_are_those_counted_one_by_one(name):
             assert found.tolist() == [oracles.nearer(values, x, radius) for x in values]
 
 
-def radii(x, y, k, start=0, stop=None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """x and y in the kernel's order, and the radii of points `start` to `stop`, NaN elsewhere."""
-    order = np.lexsort((y, x))
-    x, y = x[order], y[order]
+def radii(x, y, k, start=0, stop=None, moved=None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """x and y in the kernel's order, and the radii of points `start` to `stop`, NaN elsewhere.
+
+    `moved` are x and y moved by a little, from which distances are taken.
+    """
+    near_x, near_y = (x, y) if moved is None else moved
+    order = np.lexsort((near_y, x))
+    x, near_x, near_y = x[order], near_x[order], near_y[order]
     first, end = np.searchsorted(x, x, "left"), np.searchsorted(x, x, "right")
-    radius = np.full(len(x), np.nan)
-    kernel.joint_radii(x, y, first, end, k, start, len(x) if stop is None else stop, radius)
-    return x, y, radius
+    radius, wanted = np.full(len(x), np.nan), np.ones(len(x), bool)
+    stop = len(x) if stop is None else stop
+    slack = 0.0 if moved is None else 0.5
+    kernel.joint_radii(x, near_x, near_y, first, end, wanted, slack, k, start, stop, radius)
+    return near_x, near_y, radius
 
 
 def same_radii(x, y, k) -> None:
@@ -172,3 +205,21 @@ def test_joint_radii_of_a_slice_are_those_of_the_whole_and_touch_no_other():
     part = radii(x, y, 3, 7, 19)[2]
     assert (part[7:19] == whole[7:19]).all()
     assert np.isnan(np.r_[part[:7], part[19:]]).all()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_joint_radii_of_moved_values_are_those_over_all_moved_distances(seed):
+    rng = np.random.default_rng(seed)
+    x, y = rng.integers(6, size=(2, 40)) * 1.0
+    moved = x + rng.uniform(-0.25, 0.25, 40), y + rng.uniform(-0.25, 0.25, 40)
+    near_x, near_y, found = radii(x, y, 3, moved=moved)
+    assert found.tolist() == [oracles.joint_radius(near_x, near_y, i, 3) for i in range(40)]
+
+
+def test_joint_radii_are_looked_for_where_they_are_wanted_only():
+    x = np.arange(9.0)
+    first, radius = np.arange(9), np.full(9, np.nan)
+    wanted = np.arange(9) % 2 == 0
+    kernel.joint_radii(x, x, x, first, first + 1, wanted, 0.0, 1, 0, 9, radius)
+    assert (radius[wanted] == 1).all()
+    assert np.isnan(radius[~wanted]).all()

@@ -132,6 +132,24 @@ def test_the_largest_hash_at_the_first_position_is_chosen_first(m):
     assert len(set(every)) == min(m, 8)
 
 
+@pytest.mark.parametrize("m", [8, 1024, 1025])
+def test_the_largest_hash_is_chosen_first_wherever_it_stands_and_no_other_is_tied_with_it(m):
+    zero = np.zeros((1, m), np.float32)
+    for place in (0, 1, m // 2, m - 1):
+        seed = (ALL_BITS - place * 0x9E3779B97F4A7C15) % 2**64
+        expected = oracles.random_order(seed, 0, m)
+        assert expected[0] == place
+        assert kernel.top_k(kernel.RANDOM, zero, zero, None, m, seed)[0].tolist() == expected
+
+
+@pytest.mark.parametrize("m", [1, 5, 1024, 1025])
+def test_every_rule_is_chosen_once_where_all_criteria_are_the_largest(m):
+    """The first rule then has the largest key that there is."""
+    one = np.ones((2, m), np.float32)
+    found = kernel.top_k(kernel.DISCREPANCY, one, -one, None, m)
+    assert (found == np.arange(m)).all()
+
+
 @pytest.mark.parametrize("mode", [*CRITERIA, kernel.RANDOM])
 def test_rows_on_other_threads_choose_the_same(mode, threaded):
     a, b, relevance = lattice(23, 17, 4)

@@ -184,10 +184,6 @@ def test_a_discrepancy_within_rounding_of_zero_is_not_chosen_before_zero(method)
             "preference holds other values than -1, 0 (not known) and +1",
         ),
         (
-            lambda s, e: rk.select(s, 2, "static", reference=s, preference=[1, np.nan, -1]),
-            "preference holds other values than -1, 0 (not known) and +1",
-        ),
-        (
             lambda s, e: rk.select(s, 2, "whitened", estimates=random_model(3, 0)),
             "estimates: 3 rules; allowed: 4",
         ),

@@ -1,6 +1,7 @@
 """The Gaussian model: closed forms against simulation, quadrature and brute force."""
 
 import math
+import time
 from itertools import combinations
 
 import numpy as np
@@ -47,6 +48,55 @@ def test_gaussian_information_equals_adaptive_quadrature_and_exceeds_its_sign(d,
     assert found == pytest.approx(quad(integrand, -d - 9, d + 9, limit=200)[0], abs=1e-9)
     accuracy = theory.gaussian_accuracy([d], [[1.0]])
     assert found >= theory.vote_information([accuracy], prior)
+
+
+@pytest.mark.parametrize("prior", [0.5, 0.1, 1e-6, 1e-30, 1 - 1e-9, 0.0, 1.0])
+def test_gaussian_information_equals_that_of_the_log_odds_and_never_exceeds_the_entropy(prior):
+    """The log-odds are N(±2d², 4d²), to be integrated where the classes overlap."""
+    import mpmath
+
+    with mpmath.workdps(40):
+        p = mpmath.mpf(prior)
+        entropy = -sum(q * mpmath.log(q, 2) for q in (p, 1 - p) if q)
+        for d in (0.05, 0.9, 1.0, 1.1, 2.5, 6.0, 20.0, 39.0, 41.0, 60.0, 1e3, 1e6):
+            found = theory.gaussian_information([d], [[1.0]], prior=prior)
+            assert 0 <= found <= float(entropy) * (1 + 1e-15)
+            lost = mpmath.mpf(0)
+            if d < 50 and p not in (0, 1):
+                lean = mpmath.log(p / (1 - p))
+                centre = max(-d, min(d, float(-lean / (2 * d))))
+
+                def doubt(z, d=d, lean=lean):
+                    odds = 2 * d * z + lean
+                    one = p * mpmath.npdf(z, d) * mpmath.log1p(mpmath.exp(-odds))
+                    return one + (1 - p) * mpmath.npdf(z, -d) * mpmath.log1p(mpmath.exp(odds))
+
+                edges = [centre + x for x in (-14, -5, -1.5, -0.3, 0, 0.3, 1.5, 5, 14)]
+                lost = mpmath.quad(doubt, edges) / mpmath.log(2)
+            assert found == pytest.approx(float(entropy - lost), rel=1e-9, abs=1e-12)
+
+
+def test_gaussian_information_of_sixty_and_a_thousand_standard_errors_is_one_bit_at_once():
+    start = time.perf_counter()
+    for d in (60.0, 1e3, 1e6, 1e200):
+        assert theory.gaussian_information([d], [[1.0]]) == 1.0
+    assert time.perf_counter() - start < 0.5
+
+
+@pytest.mark.parametrize("size", [1e-320, 1e-200, 1e-160, 1.0, 1e160, 1e300])
+def test_only_the_direction_of_weights_matters_however_small_or_large(size):
+    mu, cov = [0.8, 0.3], [[1.0, 0.2], [0.2, 2.0]]
+    for figure in (theory.gaussian_accuracy, theory.gaussian_information):
+        plain = figure(mu, cov, weights=[1.0, 2.0])
+        assert figure(mu, cov, weights=[size, 2 * size]) == pytest.approx(plain, rel=1e-3)
+    assert theory.gaussian_accuracy(mu, cov, weights=[0.0, 0.0]) == 0.5
+    assert theory.gaussian_information(mu, cov, weights=[0.0, 0.0]) == 0.0
+
+
+@pytest.mark.parametrize(("size", "accuracy"), [(1e-200, 0.5), (1e200, 1.0), (0.0, 0.5)])
+def test_means_whose_squares_are_no_floats_have_an_accuracy(size, accuracy):
+    assert theory.gaussian_accuracy([size, size], np.eye(2)) == accuracy
+    assert theory.gaussian_information([size, size], np.eye(2)) == round(2 * accuracy - 1)
 
 
 def test_small_gaussian_information_does_not_cancel():
