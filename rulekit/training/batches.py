@@ -17,8 +17,9 @@ import numpy as np
 import polars as pl
 import torch
 
-from rulekit.inputs.pairs import messages, prompt_groups
+from rulekit.inputs.pairs import prompt_groups
 from rulekit.selection.registry import Selection
+from rulekit.training import sequences as reading
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +41,8 @@ class Examples:
         Reason → number of pairs that are not among the examples.
     groups
         Prompt of each example, as `rulekit.inputs.prompt_groups` tells them apart.
+    truncation
+        What was cut, as `rulekit.training.sequences.counted` says; empty if nobody counted.
     """
 
     sequences: list[tuple[np.ndarray, ...]]
@@ -48,6 +51,7 @@ class Examples:
     names: list[str]
     left_out: dict[str, int] = field(default_factory=dict)
     groups: list[str] = field(default_factory=list)
+    truncation: dict[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.sequences)
@@ -80,81 +84,6 @@ class Pass:
     weight: np.ndarray  # (n,), 1 / pairs of the step; 0 for a filler that keeps processes in step
 
 
-def tokenize(
-    pairs: pl.DataFrame, tokenizer, max_tokens: int, too_long: str, cut: str = "start"
-) -> tuple[list[tuple[np.ndarray, np.ndarray]], np.ndarray]:
-    """Token ids of both responses of each pair behind its prompt, and why a pair is unusable.
-
-    Parameters
-    ----------
-    pairs
-        Canonical frame, n_pairs rows.
-    tokenizer
-        With a chat template.
-    max_tokens, too_long
-        As in `TrainingConfig`.
-    cut
-        Where a longer sequence is cut: at its ``start``, behind the first token, or at its ``end``,
-        before the last.
-
-    Returns
-    -------
-    sequences
-        (response A, response B) of each pair, int32 arrays.
-    reason
-        Empty string, or why the pair cannot be trained on, (n_pairs,) objects: ``too long``, or
-        ``equal once cut`` for two sequences without a difference left, which have no gradient.
-    """
-    prompts, both = pairs["prompt"].to_list(), []
-    for column in ("response_a", "response_b"):
-        turns = [
-            [*messages(prompt), {"role": "assistant", "content": response}]
-            for prompt, response in zip(prompts, pairs[column].to_list(), strict=True)
-        ]
-        both.append(token_ids(turns, tokenizer))
-    reason = np.full(len(pairs), "", dtype=object)
-    sequences = []
-    for row, (a, b) in enumerate(zip(*both, strict=True)):
-        if max(len(a), len(b)) > max_tokens and too_long == "drop":
-            reason[row] = "too long"
-        a, b = _cut(a, max_tokens, cut), _cut(b, max_tokens, cut)
-        if np.array_equal(a, b):
-            reason[row] = "equal once cut"
-        sequences.append((a, b))
-    return sequences, reason
-
-
-def token_ids(conversations: list[list[dict[str, str]]], tokenizer) -> list[np.ndarray]:
-    """Token ids of each conversation under the tokenizer's chat template, int32 arrays.
-
-    Raises
-    ------
-    ValueError
-        If a sequence ends in the padding token, which a padded model would read over.
-    """
-    if not conversations:
-        return []
-    texts = tokenizer.apply_chat_template(conversations, tokenize=False)
-    found = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
-    pad = tokenizer.pad_token_id
-    for row, ids in enumerate(found):
-        if not ids or ids[-1] == pad:
-            raise ValueError(
-                f"conversation {row} ends in the padding token {tokenizer.pad_token!r} or is empty; "
-                "allowed: a chat template whose last token is another one"
-            )
-    return [np.asarray(ids, dtype=np.int32) for ids in found]
-
-
-def _cut(ids: np.ndarray, max_tokens: int, cut: str = "start") -> np.ndarray:
-    """At most `max_tokens` ids: the first, which models lean on, and the last ones; or as `tokenize`."""
-    if len(ids) <= max_tokens:
-        return ids
-    if cut == "end":
-        return np.concatenate([ids[: max_tokens - 1], ids[-1:]])
-    return np.concatenate([ids[:1], ids[1 - max_tokens :]])
-
-
 def preference_examples(
     pairs: pl.DataFrame,
     target: np.ndarray,
@@ -183,7 +112,7 @@ def preference_examples(
     hard
         Whether targets must be 0 or 1.
     cut
-        As for `tokenize`.
+        As for `rulekit.training.sequences.tokenize`.
 
     Raises
     ------
@@ -206,7 +135,7 @@ def preference_examples(
         raise ValueError(
             f"evidence of row {wrong[0]} is {evidence[wrong[0]]}; allowed: finite numbers"
         )
-    sequences, reason = tokenize(pairs, tokenizer, max_tokens, too_long, cut)
+    sequences, reason, lost = reading.tokenize(pairs, tokenizer, max_tokens, too_long, cut)
     reason[~known] = "no target"
     keep = np.flatnonzero(reason == "")
     left_out = dict(Counter(reason[reason != ""].tolist()))
@@ -220,26 +149,27 @@ def preference_examples(
         [names[i] for i in keep],
         left_out,
         [groups[i] for i in keep],
+        reading.counted(lost[keep], reading.RESPONSES, 2),
     )
 
 
-def adapter_sequences(pairs: pl.DataFrame, tokenizer, max_tokens: int) -> list[tuple[np.ndarray]]:
-    """Token ids of prompt and both responses of each pair, one int32 array a pair.
-
-    The responses stand in alphabetical order, so that which of them is called A cannot matter.
-    """
-    turns = []
-    for prompt, a, b in pairs.select("prompt", "response_a", "response_b").iter_rows():
-        first, second = sorted((a, b))
-        both = f"Response 1: {first}\n\nResponse 2: {second}"
-        turns.append([*messages(prompt), {"role": "assistant", "content": both}])
-    return [(_cut(ids, max_tokens),) for ids in token_ids(turns, tokenizer)]
-
-
 def adapter_examples(
-    pairs: pl.DataFrame, selection: Selection, tokenizer, *, max_tokens: int
+    pairs: pl.DataFrame, selection: Selection, tokenizer, *, max_tokens: int, apart: bool = False
 ) -> Examples:
     """Examples for the adapter: prompt and both responses, and which rules are to be named.
+
+    Parameters
+    ----------
+    pairs
+        Canonical frame, n_pairs rows.
+    selection
+        The rules to be named, a row a pair.
+    tokenizer
+        As for `preference_examples`.
+    max_tokens
+        Longest sequence.
+    apart
+        Prompt and responses are three sequences, as the frozen encoder reads them, and not one.
 
     Raises
     ------
@@ -251,13 +181,15 @@ def adapter_examples(
             f"target is not a Selection for {len(pairs)} pairs; allowed: one row a pair"
         )
     mask = selection.mask().astype(np.float32)
-    sequences = adapter_sequences(pairs, tokenizer, max_tokens)
+    read = reading.texts_apart if apart else reading.adapter_sequences
+    sequences, lost = read(pairs, tokenizer, max_tokens)
     return Examples(
         sequences,
         mask,
         np.zeros(len(mask), np.float32),
         pairs["pair_id"].to_list(),
         groups=prompt_groups(pairs).to_list(),
+        truncation=reading.counted(lost, reading.PARTS, 3 if apart else 1),
     )
 
 

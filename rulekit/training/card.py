@@ -10,11 +10,12 @@ from __future__ import annotations
 import html
 import platform
 import re
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from rulekit import encoder
-from rulekit.files import sha256, sha256_file
+from rulekit.files import sha256, sha256_file, write_atomically
 from rulekit.training.config import TrainingConfig
 
 _USE = """\
@@ -23,6 +24,7 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 tokenizer = AutoTokenizer.from_pretrained(folder)
+# transformers 4 calls `dtype` `torch_dtype`
 model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.DTYPE).eval()
 chat = [{"role": "user", "content": prompt}, {"role": "assistant", "content": response}]
 inputs = tokenizer.apply_chat_template(chat, return_tensors="pt", return_dict=True)
@@ -44,12 +46,13 @@ def write_card(
     folder: str | Path,
     config: TrainingConfig,
     *,
-    metrics: dict,
+    metrics: dict | None,
     n_train: int,
     left_out: dict[str, int],
     provenance: dict,
     n_labels: int,
-    dtype: str = "float32",
+    truncation: dict[str, dict[str, int]] | None = None,
+    remarks: Sequence[str] = (),
 ) -> Path:
     """Write ``README.md`` with data, rule set, label method, metrics with intervals and limits.
 
@@ -60,15 +63,18 @@ def write_card(
     config
         Settings of the run.
     metrics
-        Held-out measures; empty if nothing was held out.
+        Held-out measures; empty if nothing was held out, None if they were not taken.
     n_train, left_out
         Examples trained on; reason → pairs that were not.
     provenance
         Whatever is known of the data: `data_sha256`, `rule_set`, `label_method`, `data` and more.
     n_labels
         Logits of the model.
-    dtype
-        Of the saved weights, ``float32`` or ``bfloat16``.
+    truncation
+        Of the texts to train on, ``train``, and to measure on, ``evaluation``: what was cut, as
+        `rulekit.training.sequences.counted` says it.
+    remarks
+        What whoever reads the measures should know.
 
     Returns
     -------
@@ -76,6 +82,7 @@ def write_card(
     """
     base, told_of_base = _base(config)
     kind = "reward model" if config.task == "reward" else "Rule Adapter"
+    halved = config.precision == "bf16-stochastic" or (config.lora and config.lora.quantize)
     whole = not (config.frozen and config.task == "adapter")
     use = _USE if whole else _USE_HEAD
     lines = [
@@ -90,8 +97,10 @@ def write_card(
         "",
         f"{_PURPOSE[config.task]} {_READS[config.task, config.frozen]}",
         "",
-        use.replace("N_LABELS", str(n_labels)).replace("DTYPE", dtype),
-        *([_BFLOAT16, ""] if dtype == "bfloat16" else []),
+        use.replace("N_LABELS", str(n_labels)).replace(
+            "DTYPE", "bfloat16" if halved else "float32"
+        ),
+        *([_BFLOAT16, ""] if halved else []),
         "## Data",
         "",
     ]
@@ -110,6 +119,8 @@ def write_card(
     ]
     lines.append(f"- {n_train} pairs trained on")
     lines += [f"- {n} pairs left out: {reason}" for reason, n in left_out.items()]
+    lines += [f"- {_truncated(name, counts)}" for name, counts in (truncation or {}).items()]
+    lines += [f"- note: {_escaped(without_paths(remark))}" for remark in remarks]
     lines += [
         "",
         "## Held-out measures",
@@ -128,8 +139,8 @@ def write_card(
         lines += ["", _QUANTIZED]
     lines += ["", "## Made with", "", _versions(), ""]
     path = Path(folder) / "README.md"
-    path.write_text("\n".join(lines), encoding="utf-8")
-    return path
+    text = "\n".join(lines)
+    return write_atomically(path, lambda p: p.write_text(text, encoding="utf-8"))
 
 
 _HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
@@ -226,7 +237,22 @@ _LIMITS = {
 }
 
 
-def _measures(metrics: dict, task: str) -> list[str]:
+def _truncated(name: str, counts: dict[str, int]) -> str:
+    """What was cut of the texts of training or evaluation."""
+    whole = f"{counts['truncated']} of {counts['sequences']} sequences of {name} were cut"
+    if not counts["truncated"]:
+        return whole
+    parts = [n.removesuffix("_truncated") for n in counts if n.endswith("_truncated")]
+    told = (
+        f"{part.replace('_', ' ')}: {counts[f'{part}_tokens_cut']} in {counts[f'{part}_truncated']}"
+        for part in parts
+    )
+    return f"{whole} and lost {counts['tokens_cut']} tokens ({'; '.join(told)})"
+
+
+def _measures(metrics: dict | None, task: str) -> list[str]:
+    if metrics is None:
+        return ["None: they were not taken, the run ended before."]
     if not metrics:
         return ["None: nothing was held out."]
     plain = {name.removeprefix("eval_"): value for name, value in metrics.items()}

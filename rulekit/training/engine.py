@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import warnings
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -77,6 +78,13 @@ class _Prepared:
     rules: Identity
     labels: list[str]
     digests: dict[str, str]
+    remarks: list[str]
+
+    @property
+    def truncation(self) -> dict[str, dict[str, int]]:
+        """What was cut of the texts, as `rulekit.training.sequences.counted` says it."""
+        parts = {"train": self.examples, "evaluation": self.held_examples}
+        return {name: part.truncation for name, part in parts.items() if part is not None}
 
     @property
     def identity(self) -> dict:
@@ -118,7 +126,7 @@ def train(
     Parameters
     ----------
     pairs
-        Canonical frame, n_pairs rows.
+        Canonical frame, n_pairs rows, as `rulekit.load_pairs` gives it; checked as there.
     target
         Reward: `Labels`, found by the ids of their pairs; or P(A is preferred), (n_pairs,), in
         [0, 1], NaN leaves a pair out; None takes the column `preference` (ties and unknowns are left
@@ -183,6 +191,8 @@ def train(
         return TrainingRun(run.output, config)
     if resume and (done := _finished(run)) is not None:
         return done
+    for remark in run.remarks:
+        warnings.warn(remark, stacklevel=2)
     told = run.digests | (provenance or {})
     return _fit_head(run, resume, told) if config.frozen else _train_model(run, resume, told)
 
@@ -233,7 +243,7 @@ def _prepared(config: TrainingConfig, output: Path, data: targets.Data, evaluati
     held = None
     if evaluation[0] is not None:
         if len(evaluation[0]):
-            held = targets.aligned(config.task, *evaluation, rules)
+            held = targets.aligned(config.task, *evaluation, rules, "evaluation")
     elif config.evaluation_share > 0:
         data, held = targets.held_out(data, config.evaluation_share, config.seed)
     labels = ["reward"]
@@ -241,12 +251,25 @@ def _prepared(config: TrainingConfig, output: Path, data: targets.Data, evaluati
         labels = list(rules.rule_ids or numbered_ids(data.target.n_rules))
     examples = targets.examples(data, config, tokenizer)
     digests = {"data_sha256": run_folder.data_digest(examples)}
-    held_examples = None
+    held_examples, remarks = None, []
     if held is not None:
         held_examples = targets.examples(held, config, tokenizer)
         digests["evaluation_sha256"] = run_folder.data_digest(held_examples)
+        remarks = targets.shared(data.pairs, held.pairs)
+    if not config.frozen:
+        remarks += models.dropped_head(config, labels)
     return _Prepared(
-        config, output, data, held, tokenizer, examples, held_examples, rules, labels, digests
+        config=config,
+        output=output,
+        data=data,
+        held=held,
+        tokenizer=tokenizer,
+        examples=examples,
+        held_examples=held_examples,
+        rules=rules,
+        labels=labels,
+        digests=digests,
+        remarks=remarks,
     )
 
 
@@ -263,14 +286,14 @@ def _fit_head(run: _Prepared, resume: bool, told: dict) -> TrainingRun:
         raise ValueError(f"{processes} processes with frozen; allowed: 1, it takes seconds")
     run_folder.begin(run.output, run.config, run.identity, resume)
     head, metrics = frozen.fit(run.config, run.data.pairs, run.examples), {}
+
+    def write(folder: Path, note: Note) -> None:
+        frozen.write(folder, head, note)
+
+    _leave(run, told, write, "what was there is untouched")
     if run.held is not None:
         metrics = frozen.held_out(head, run.config, run.held.pairs, run.held_examples)
-
-    def write(folder: Path) -> str:
-        frozen.write(folder, head, run.note(metrics))
-        return "float32"
-
-    _leave(run, metrics, told, write, "what was there is untouched")
+    _report(run, metrics, told, write if run.config.task == "adapter" else _write_note)
     return TrainingRun(run.output, run.config, metrics)
 
 
@@ -284,6 +307,9 @@ def _train_model(run: _Prepared, resume: bool, told: dict) -> TrainingRun:
         run_folder.begin(output, config, run.identity, resume)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = models.load_model(config, run.tokenizer, run.labels, device)
+    for part in (run.examples, run.held_examples):
+        if part is not None:
+            models.refuse_larger_tokenizer(model, run.tokenizer, config.model, part.sequences)
     with StopOnSignal() as stop:
         trainer = PackedTrainer(
             config,
@@ -301,60 +327,93 @@ def _train_model(run: _Prepared, resume: bool, told: dict) -> TrainingRun:
             trainer.train(resume_from_checkpoint=checkpoint)
         if stop.asked and trainer.state.global_step < trainer.state.max_steps:
             return TrainingRun(output, config, stopped=True)
+        # The model first: what then goes wrong costs the measures, and the same call takes them.
+        state = trainer.whole_state()  # all processes take part
+        write, main = _plain_writer(trainer, run, state), trainer.args.should_save
+        if main:
+            left = (
+                f"the checkpoint of step {trainer.state.global_step} is untouched: the same call "
+                "goes on from it"
+            )
+            _leave(run, told, write, left)
+        trainer.accelerator.wait_for_everyone()
         metrics = {}
         if run.held_examples is not None:
             metrics = {k.removeprefix("eval_"): v for k, v in trainer.evaluate().items()}
-    state = trainer.whole_state()  # all processes take part
-    if trainer.args.should_save:
-        left = (
-            f"the checkpoint of step {trainer.state.global_step} is untouched: the same call goes "
-            "on from it"
-        )
-        _leave(run, metrics, told, _plain_writer(trainer, run, state, metrics), left)
+    if main:
+        _report(run, metrics, told, _write_note)
     trainer.accelerator.wait_for_everyone()  # a process that is ahead would not find the model
     return TrainingRun(output, config, metrics)
 
 
-def _plain_writer(trainer, run: _Prepared, state: dict | None, metrics: dict):
-    """What writes the trained model into a folder, and says in which type."""
+_Write = Callable[[Path, Note], object]  # into a model's folder
+
+
+def _write_note(folder: Path, note: Note) -> None:
+    note.write(folder)
+
+
+def _plain_writer(trainer, run: _Prepared, state: dict | None) -> _Write:
+    """What writes the trained model."""
     model = trainer.accelerator.unwrap_model(trainer.model)
-    if run.config.lora and (state is not None or run.config.lora.quantize):
+    lora = run.config.lora
+    if lora and (state is not None or lora.quantize):
         state = state or model.state_dict()
         model = models.whole_precision(state, run.config, run.tokenizer, run.labels)
         state = None
+    elif lora:  # in every process, so that all measure what is saved
+        model = model.merge_and_unload()
 
-    def write(folder: Path) -> str:
+    def write(folder: Path, note: Note) -> None:
         models.save_plain(model, run.tokenizer, folder, state)
-        run.note(metrics).write(folder)
-        return str(model.dtype).removeprefix("torch.")
+        note.write(folder)
 
     return write
 
 
-def _leave(
-    run: _Prepared, metrics: dict, told: dict, write: Callable[[Path], str], left: str
-) -> None:
-    """The model with its card, and the result: all of the folder or none of it."""
+def _leave(run: _Prepared, told: dict, write: _Write, left: str) -> None:
+    """The model with its card, not measured yet: all of the folder or none of it."""
     staging, target = run.output / ".model", run.output / "model"
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir()
     try:
-        dtype = write(staging)
-        write_card(
-            staging,
-            run.config,
-            metrics=metrics,
-            n_train=len(run.examples),
-            left_out=run.examples.left_out,
-            provenance=told,
-            n_labels=len(run.labels),
-            dtype=dtype,
-        )
+        _describe(run, staging, None, told, write)
+        (run.output / "result.json").unlink(missing_ok=True)
         shutil.rmtree(target, ignore_errors=True)
         staging.rename(target)
-        write_json(run.output / "result.json", {"metrics": metrics, "provenance": told})
     except (OSError, SafetensorError) as error:
         shutil.rmtree(staging, ignore_errors=True)
         raise OSError(
             f"the final model could not be written to {target} ({error}); {left}"
         ) from error
+
+
+def _report(run: _Prepared, metrics: dict, told: dict, write: _Write) -> None:
+    """The held-out measures, into the model's folder and as the result, which ends the run."""
+    try:
+        _describe(run, run.output / "model", metrics, told, write)
+        result = {"metrics": metrics, "truncation": run.truncation, "remarks": run.remarks}
+        write_json(run.output / "result.json", result | {"provenance": told})
+    except OSError as error:
+        raise OSError(
+            f"the measures could not be written to {run.output} ({error}); the model there is "
+            "whole, the same call measures it again"
+        ) from error
+
+
+def _describe(
+    run: _Prepared, folder: Path, metrics: dict | None, told: dict, write: _Write
+) -> None:
+    """What is written with the note of a model, and its card; measures are None until taken."""
+    write(folder, run.note(metrics or {}))
+    write_card(
+        folder,
+        run.config,
+        metrics=metrics,
+        n_train=len(run.examples),
+        left_out=run.examples.left_out,
+        provenance=told,
+        n_labels=len(run.labels),
+        truncation=run.truncation,
+        remarks=run.remarks,
+    )

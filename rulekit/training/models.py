@@ -6,10 +6,12 @@ what is saved loads without this kit.
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import os
 import re
 import types
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -26,6 +28,7 @@ from transformers.utils import logging
 
 from rulekit.training import attention
 from rulekit.training.config import TrainingConfig
+from rulekit.training.version4 import name_for_version4
 
 # Tokens that released tokenizers set aside for padding, or for nothing.
 SPARE_TOKENS = (
@@ -117,7 +120,8 @@ def load_model(
     ------
     ValueError
         If the model takes fewer tokens than `max_tokens`, is of a kind without a known place to
-        read from, or its files lack weights other than the head's.
+        read from, its files lack weights other than the head's, or the tokenizer is larger than the
+        embedding.
     FileNotFoundError
         If the model is neither a folder nor one that the hub gives.
     """
@@ -142,6 +146,7 @@ def load_model(
     limit = getattr(model.config, "max_position_embeddings", None)
     if limit is not None and config.max_tokens > limit:
         raise ValueError(f"max_tokens is {config.max_tokens}; allowed: {limit}, the model's limit")
+    refuse_larger_tokenizer(model, tokenizer, config.model)
     if tokenizer.pad_token_id >= model.get_input_embeddings().num_embeddings:
         model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     model.config.pad_token_id = tokenizer.pad_token_id
@@ -155,6 +160,52 @@ def load_model(
     read_packed(model)
     _checkpoint_layers(model, config)
     return _with_lora(model, config) if config.lora else model
+
+
+def refuse_larger_tokenizer(
+    model, tokenizer: PreTrainedTokenizerBase, name: object, sequences: Iterable[tuple] = ()
+) -> None:
+    """Refuse a tokenizer with ids that the model has no embedding of.
+
+    Tokens that were added to its vocabulary and that no text holds, such as those for images beside
+    a language model, may be beyond.
+
+    Parameters
+    ----------
+    model, tokenizer
+        From this module.
+    name
+        What an error calls the model.
+    sequences
+        Token ids of the texts that it is to read, arrays.
+
+    Raises
+    ------
+    ValueError
+        Naming both sizes.
+    """
+    rows = model.get_input_embeddings().num_embeddings
+    highest = max((int(ids.max()) for group in sequences for ids in group), default=0)
+    if max(highest + 1, tokenizer.vocab_size) > rows:
+        of = f", {tokenizer.convert_ids_to_tokens(highest)!r} of the texts among them"
+        raise ValueError(
+            f"{name}: the tokenizer has {len(tokenizer)} tokens, the embedding {rows} rows: ids from "
+            f"{rows} on have none{of if highest >= rows else ''}; allowed: a tokenizer that is no "
+            "larger than the embedding"
+        )
+
+
+def dropped_head(config: TrainingConfig, labels: list[str]) -> list[str]:
+    """What is to be said of a classifier of another size, which starts anew: nothing, or a sentence."""
+    described = read(AutoConfig, config)
+    kinds = described.architectures or ()
+    classifies = any(kind.endswith("ForSequenceClassification") for kind in kinds)
+    if config.random_weights or not classifies or described.num_labels == len(labels):
+        return []
+    return [
+        f"the head of {config.model} has {described.num_labels} logits, wanted are {len(labels)}: it "
+        "was dropped, and a new one began at random"
+    ]
 
 
 def read(kind, config: TrainingConfig, **kwargs):
@@ -303,7 +354,9 @@ def save_plain(
         model = model.merge_and_unload()
     model.config.use_cache = True
     model.save_pretrained(folder, state_dict=state)
+    model.config.use_cache = False
     tokenizer.save_pretrained(folder)
+    name_for_version4(folder, tokenizer.model_input_names)
     return folder
 
 
@@ -362,6 +415,8 @@ def _with_lora(model: PreTrainedModel, config: TrainingConfig):
     # Matrices in float32 beside a bfloat16 base would cast every layer's input up and down again;
     # in bfloat16 their updates are rounded at random like any other.
     model = peft.get_peft_model(model, settings, autocast_adapter_dtype=False)
+    # A vocabulary that grew by a padding token, which is never trained, is no part of a checkpoint.
+    model.save_pretrained = functools.partial(model.save_pretrained, save_embedding_layers=False)
     for weight in model.parameters():
         if weight.requires_grad:  # beside 4-bit layers peft makes them float32
             weight.data = weight.data.to(_DTYPES[config.precision])

@@ -19,8 +19,10 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
+from rulekit.files import write_json
 from rulekit.inputs.identity import Identity
 from rulekit.training import attention, batches, models
+from rulekit.training import sequences as reading
 
 NOTE = "rulekit.json"
 _ENDLESS = 1 << 30  # tokenizers without a limit state 10³⁰
@@ -62,7 +64,7 @@ class Note(BaseModel):
 
     def write(self, folder: Path) -> None:
         """Put the note beside the files of a model."""
-        (folder / NOTE).write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        write_json(folder / NOTE, self.model_dump(mode="json"))
 
 
 class PlainModel:
@@ -139,11 +141,12 @@ class PlainModel:
         """
         model, tokenizer, device = self._parts
         if self.note.task == "reward":
-            sequences, _ = batches.tokenize(
+            sequences, _, _ = reading.tokenize(
                 pairs, tokenizer, self._longest(), "truncate", self.note.cut
             )
         else:
-            sequences = batches.adapter_sequences(pairs, tokenizer, self._longest())
+            sequences, _ = reading.adapter_sequences(pairs, tokenizer, self._longest())
+        models.refuse_larger_tokenizer(model, tokenizer, self.folder, sequences)
         n = len(pairs)
         blank = np.zeros(n, np.float32)
         examples = batches.Examples(sequences, blank, blank, [""] * n)

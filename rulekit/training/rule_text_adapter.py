@@ -214,7 +214,7 @@ def held_out_rules_report(
         ]
     )
     known = ~np.isnan(own)
-    within = (float(own[known].mean()), *mean_interval(own[known], group[known], seed, _RESAMPLES))
+    within = (float(own[known].mean()), *mean_interval(own[known], group[known], bounds=(0, 1)))
     rows = [
         ("unseen rules", *_auc_by_group(unseen, mask, group, seed)),
         ("unseen rules, within a pair", *within),

@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
 
 from rulekit.inputs.identity import Identity
-from rulekit.inputs.pairs import split_pairs
+from rulekit.inputs.pairs import check_pairs, prompt_groups, split_pairs
 from rulekit.labels import Labels
 from rulekit.selection.registry import Selection
 from rulekit.training import batches
@@ -52,16 +53,22 @@ def aligned(
     target: Labels | Selection | np.ndarray | None,
     evidence: np.ndarray | None = None,
     rules: Identity | None = None,
+    what: str = "pairs",
 ) -> Data:
     """Bring targets into the order of the pairs; what they may be, `engine.train` says.
 
-    `rules` are those in whose order a selection is wanted.
+    `rules` are those in whose order a selection is wanted, `what` is what an error calls the frame.
 
     Raises
     ------
     ValueError
-        For a target of the other task, or one that is of other pairs or rules.
+        For pairs that `rulekit.inputs.check_pairs` refuses, a target of the other task, or one that
+        is of other pairs or rules.
     """
+    try:
+        pairs = check_pairs(pairs)
+    except ValueError as error:
+        raise ValueError(f"{what}: {error}") from None
     if task == "adapter":
         if not isinstance(target, Selection):
             raise ValueError(
@@ -113,6 +120,25 @@ def held_out(data: Data, share: float, seed: int) -> tuple[Data, Data]:
     return data.rows(~mask), data.rows(mask)
 
 
+def shared(pairs: pl.DataFrame, evaluation: pl.DataFrame) -> list[str]:
+    """What is to be said of prompts that are trained on and measured on: nothing, or a sentence."""
+    both = prompt_groups(evaluation).is_in(prompt_groups(pairs).unique().implode())
+    if not (n := int(both.sum())):
+        return []
+    trained = {(group, *sorted(texts)) for group, *texts in _texts(pairs)}
+    same = sum((group, *sorted(texts)) in trained for group, *texts in _texts(evaluation))
+    return [
+        f"{n} of {len(evaluation)} pairs of evaluation have a prompt that is trained on, {same} of "
+        "them with the same responses: their measures say nothing of unseen prompts"
+    ]
+
+
+def _texts(pairs: pl.DataFrame) -> Iterator[tuple[str, str, str]]:
+    """Prompt group and responses of each pair."""
+    sides = (pairs[column].to_list() for column in ("response_a", "response_b"))
+    return zip(prompt_groups(pairs).to_list(), *sides, strict=True)
+
+
 def examples(data: Data, config: TrainingConfig, tokenizer) -> batches.Examples:
     """Tokenised examples of one run, of its task, objective and longest sequence.
 
@@ -123,7 +149,9 @@ def examples(data: Data, config: TrainingConfig, tokenizer) -> batches.Examples:
     """
     max_tokens, cut = config.reading
     if config.task == "adapter":
-        return batches.adapter_examples(data.pairs, data.target, tokenizer, max_tokens=max_tokens)
+        return batches.adapter_examples(
+            data.pairs, data.target, tokenizer, max_tokens=max_tokens, apart=config.frozen
+        )
     if config.objective == "margin" and data.evidence is None:
         raise ValueError(
             "there is no evidence; allowed: with objective 'margin' Labels, or one number a pair, "
