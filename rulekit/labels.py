@@ -210,7 +210,9 @@ def label(
     ------
     ValueError
         For an unknown method or tie policy, a β that is not positive, a selection or estimates of
-        other pairs or rules, a selected rule that was not rated, or estimates missing.
+        other pairs or rules, a selected rule that was not rated, or estimates missing; under
+        ``dawid_skene`` for votes whose agreement cannot tell how often a rule is right: fewer than
+        three rules, or one vote a pair.
 
     Notes
     -----

@@ -3,7 +3,7 @@
 from decimal import Decimal, localcontext
 from fractions import Fraction
 from itertools import combinations, product
-from math import comb, fsum, log2, prod
+from math import comb, floor, fsum, log2, prod
 
 import numpy as np
 
@@ -176,35 +176,72 @@ def shrinkage_information(table: np.ndarray) -> float:
     return float((p * np.log(p / p.sum(1, keepdims=True) / p.sum(0, keepdims=True))).sum())
 
 
-def neighbour_counts(x: np.ndarray, y: np.ndarray, k: int) -> list[tuple[int, int, bool]]:
-    """Of each point: neighbours in its class, points as near in all, and whether it is tied.
+def mean_of_place(before: int, equal: int, mine: int, wanted: int, weight) -> float:
+    """Mean of weight[before + p], p the place of the `wanted`-th of `mine` among `equal` in any order."""
+    places = range(wanted, equal - mine + wanted + 1)
+    orders = {p: comb(p - 1, wanted - 1) * comb(equal - p, mine - wanted) for p in places}
+    shares = {p: float(Fraction(count, comb(equal, mine))) for p, count in orders.items()}
+    return fsum(share * weight[before + p] for p, share in shares.items())
 
-    As Ross, and as Gao et al. where the k-th neighbour is at distance 0: there, both counts are
-    of equal points. Points of a class of one have none and are left out by the caller.
+
+def neighbour_terms(x, y, k: int, bounded: bool, weight) -> list[tuple[float, bool]]:
+    """Of each point: what it adds to the sum of `class_walk`, and whether it is tied.
+
+    From the point outwards, one distance after the other, until k of its class are found; or,
+    bounded, until as many are passed as hold k of a class that is spread as all points are.
     """
     found = []
-    for value, c in zip(x, y, strict=True):
-        mine, every = np.sort(np.abs(x[y == c] - value)), np.abs(x - value)
-        near = min(k, len(mine) - 1)
-        radius = mine[near]
-        if radius == 0:
-            found.append((int((mine == 0).sum()), int((every == 0).sum()), True))
-        else:
-            found.append((near, int((every < radius).sum()), False))
+    for i, (value, c) in enumerate(zip(x, y, strict=True)):
+        others = [j for j in range(len(x)) if j != i]
+        size = sum(label == c for label in y)
+        wanted = min(k, size - 1)
+        most = -(-wanted * len(x) // size)
+        passed, mine, tied = 0, 0, False
+        for distance in sorted({abs(x[j] - value) for j in others}):
+            group = [j for j in others if abs(x[j] - value) == distance]
+            members = sum(y[j] == c for j in group)
+            if mine + members >= wanted and distance == 0:
+                term, tied = weight[members + 1] - weight[len(group) + 1], True
+                break
+            if mine + members >= wanted:
+                mean = mean_of_place(passed, len(group), members, wanted - mine, weight)
+                term = weight[wanted] - mean
+                break
+            passed, mine = passed + len(group), mine + members
+            if bounded and passed + 1 >= most and mine:
+                term = weight[mine + 1] - weight[passed + 1]
+                break
+            if bounded and passed + 1 >= most:
+                wanted = 1
+        found.append((float(term), tied))
     return found
 
 
-def class_information(x: np.ndarray, y: np.ndarray, k: int) -> float:
-    """Ross' estimate in nats with the counts of Gao et al. in atoms, over all distances."""
+def class_information(x: np.ndarray, y: np.ndarray, k: int, bounded: bool) -> float:
+    """Ross' estimate in nats, over all distances, ties in all orders; bounded it is ``mixed``."""
     from scipy.special import digamma
 
     sizes = {c: int((y == c).sum()) for c in set(y.tolist())}
     kept = np.array([sizes[c] > 1 for c in y.tolist()])
     x, y = x[kept], y[kept]
-    terms = [
-        digamma(near) - digamma(around) - digamma(sizes[c])
-        for (near, around, _), c in zip(neighbour_counts(x, y, k), y.tolist(), strict=True)
-    ]
+    terms = neighbour_terms(x, y.tolist(), k, bounded, digamma(np.arange(len(x) + 1.0)))
+    share = np.mean([digamma(sizes[c]) for c in y.tolist()])
+    return float(digamma(len(x)) - share + np.mean([term for term, _ in terms]))
+
+
+def pair_information(x, y, near_x, near_y, k: int) -> float:
+    """``mixed`` of two quantities in nats: x and y tell what is equal, near_x and near_y how far."""
+    from scipy.special import digamma
+
+    terms = []
+    for i in range(len(x)):
+        atom = int(((x == x[i]) & (y == y[i])).sum())
+        if atom > k:
+            of_x, of_y = int((x == x[i]).sum()), int((y == y[i]).sum())
+        else:
+            atom, radius = k, joint_radius(near_x, near_y, i, k)
+            of_x, of_y = nearer(near_x, near_x[i], radius), nearer(near_y, near_y[i], radius)
+        terms.append(digamma(atom) - digamma(of_x) - digamma(of_y))
     return float(digamma(len(x)) + np.mean(terms))
 
 
@@ -242,10 +279,14 @@ def gao_information(x: np.ndarray, y: np.ndarray, k: int = 3) -> float:
     return total
 
 
+def steps(value: float) -> int:
+    """How many millionths, rounded."""
+    return floor(value * 10**6 + 0.5)
+
+
 def first_largest(gain) -> int:
-    """Position of the first value within 1e-9 of the largest."""
-    best = max(gain)
-    return next(j for j, g in enumerate(gain) if g >= best - 1e-9 * abs(best))
+    """Position of the largest value in millionths, the first of those that are equal."""
+    return max(range(len(gain)), key=lambda j: (steps(gain[j]), -j))
 
 
 def correlation(second: np.ndarray) -> np.ndarray:
@@ -277,11 +318,15 @@ def diverse(size, rho: np.ndarray, k: int) -> list[int]:
 
 
 def determinantal(size, rho: np.ndarray, k: int) -> list[int]:
-    """Of one pair: greedily the largest determinant of the kernel size_i ρ_ij size_j."""
+    """Of one pair: greedily the largest determinant of the kernel size_i ρ_ij size_j.
+
+    Compared is the root of the factor by which a rule multiplies it: what of its size is left.
+    """
 
     def gain(j: int, before: list[int]) -> float:
         s = [*before, j]
-        return prod(size[i] ** 2 for i in s) * float(np.linalg.det(rho[np.ix_(s, s)]))
+        now, then = (float(np.linalg.det(rho[np.ix_(r, r)])) for r in (s, before))
+        return size[j] * (now / then if then > 1e-10 and now > 1e-10 * then else 0.0) ** 0.5
 
     return greedy(len(size), k, gain)
 
@@ -365,16 +410,27 @@ def triplet_sizes(second: np.ndarray, n_pairs: int) -> list[float]:
     return sizes
 
 
-def shrunk_means(right: np.ndarray, prior: np.ndarray) -> list[float]:
-    """Means of the columns, drawn towards the nearest multiple of the prior by empirical Bayes."""
+def shrunk_means(right: np.ndarray, prior: np.ndarray, second, along: bool) -> list[float]:
+    """Means of the columns: a multiple of the prior, on one side of 0, and a rest that is shrunk."""
+    from scipy.integrate import quad
+
     n = len(right)
     mean = [fsum(column) / n for column in right.T.tolist()]
-    c = fsum(x * p for x, p in zip(mean, prior, strict=True)) / fsum(p * p for p in prior)
+    length = fsum(p * p for p in prior)
+    c = fsum(x * p for x, p in zip(mean, prior, strict=True)) / length
+    error = (prior @ second @ prior / n) ** 0.5 / length
+    turn = 1 if along else -1
+
+    def law(x: float, power: int) -> float:
+        return x**power * np.exp(-0.5 * ((x - turn * c) / error) ** 2)
+
+    ends = max(0.0, turn * c - 9 * error), max(0.0, turn * c) + 9 * error
+    held = turn * quad(law, *ends, args=(1,))[0] / quad(law, *ends, args=(0,))[0]
     noise = [max(1 - x * x, 0.05) / n for x in mean]
     excess = [(x - c * p) ** 2 - e for x, p, e in zip(mean, prior, noise, strict=True)]
     spread = max(0.0, fsum(excess) / len(excess))
     return [
-        c * p + (x - c * p) * spread / (spread + e)
+        held * p + (x - c * p) * spread / (spread + e)
         for x, p, e in zip(mean, prior, noise, strict=True)
     ]
 
@@ -397,12 +453,15 @@ def penalised_logistic(right: np.ndarray, centre, variance: float) -> tuple[np.n
     return found.x, -found.fun - 0.5 * np.log(np.linalg.det(curvature * variance))
 
 
-def one_coin_posterior(votes: np.ndarray, iterations: int = 50) -> np.ndarray:
-    """P(Y = +1) by EM from the majority's shares: a rule is right with one accuracy, (n_pairs,)."""
+def one_coin_posterior(votes: np.ndarray) -> np.ndarray:
+    """P(Y = +1) by EM from the majority's shares until nothing changes: one accuracy a rule."""
     cast = np.abs(votes).sum(axis=1)
     q = np.where(cast > 0, (votes > 0).sum(axis=1) / np.maximum(cast, 1), 0.5)
-    for _ in range(iterations):
+    for _ in range(100_000):
         right = np.where(votes > 0, q[:, None], 1 - q[:, None]) * (votes != 0)
-        accuracy = np.clip(right.sum(axis=0) / (votes != 0).sum(axis=0), 1e-9, 1 - 1e-9)
-        q = 1 / (1 + np.exp(-votes @ np.log(accuracy / (1 - accuracy))))
+        accuracy = right.sum(axis=0) / np.maximum((votes != 0).sum(axis=0), 1)
+        accuracy = np.where((votes != 0).any(axis=0), np.clip(accuracy, 1e-9, 1 - 1e-9), 0.5)
+        before, q = q, 1 / (1 + np.exp(-votes @ np.log(accuracy / (1 - accuracy))))
+        if np.abs(q - before).max() < 1e-12:
+            break
     return q

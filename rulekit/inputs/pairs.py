@@ -85,6 +85,15 @@ def conversation(prompt: str | list[dict]) -> str:
     return json.dumps([[turn["role"], turn["content"]] for turn in messages(prompt)])
 
 
+def lone_surrogate(text: str) -> str:
+    """What is wrong with a text that holds half a character; empty for one that a file can hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "holds half a character (a lone surrogate); allowed: whole characters"
+    return ""
+
+
 def prompt_groups(pairs: pl.DataFrame) -> pl.Series:
     """The group of each pair, equal for prompts that must never be split apart.
 

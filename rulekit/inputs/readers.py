@@ -18,7 +18,14 @@ from pathlib import Path
 import polars as pl
 
 from rulekit.files import sha256
-from rulekit.inputs.pairs import COLUMNS, MESSAGES, check_pairs, messages, prompt_text
+from rulekit.inputs.pairs import (
+    COLUMNS,
+    MESSAGES,
+    check_pairs,
+    lone_surrogate,
+    messages,
+    prompt_text,
+)
 
 LAYOUTS = {
     "pairs": "prompt, response_a, response_b, optionally preference and pair_id",
@@ -153,6 +160,9 @@ def _parse(line: str) -> dict | ValueError:
 
 def _rows(record: dict) -> list[dict]:
     """The canonical rows of one record; `ValueError` says what is wrong with it."""
+    for column, value in record.items():
+        if told := next(filter(None, map(lone_surrogate, _texts([column, value]))), ""):
+            raise ValueError(f"column {column!r} {told}")
     if "prompt" not in record and (other := [n for n in _PROMPTS if n in record]):
         raise ValueError(f"there is no column 'prompt' but {other[0]!r}; allowed: rename it to it")
     if {"response_a", "response_b"} <= record.keys():
@@ -178,6 +188,16 @@ def _rows(record: dict) -> list[dict]:
         if row["preference"] is not None:
             row["preference"] = int(row["preference"])
     return rows
+
+
+def _texts(value: object) -> Iterator[str]:
+    """All texts of a JSON value, the names in it too."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        parts = (*value, *value.values()) if isinstance(value, dict) else value
+        for part in parts:
+            yield from _texts(part)
 
 
 def _chosen_rejected(record: dict) -> dict:

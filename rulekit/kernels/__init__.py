@@ -5,5 +5,5 @@ sums over vote patterns; `compiled` compiles them, `threads` spreads rows over t
 `selection` first.
 """
 
-# float32 scores carry rounding errors near 1e-7; criteria closer than this count as tied.
+# float32 scores carry rounding errors near 1e-7: criteria are compared in whole steps of this.
 RESOLUTION = 1e-6

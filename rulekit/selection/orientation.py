@@ -1,6 +1,6 @@
 """Which of μ and -μ is meant: agreement between rules cannot tell, a prior and a few labels can.
 
-The estimators that need no label call `side`.
+The estimators that need no label, and `labelled.moments`, call `side`.
 """
 
 from __future__ import annotations

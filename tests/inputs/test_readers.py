@@ -174,6 +174,23 @@ def test_a_bad_line_is_named_and_skipped_only_when_told(tmp_path, bad, message):
         assert rk.load_pairs(path, skip_invalid=True)["pair_id"].to_list() == ["0", "2"]
 
 
+def test_half_a_character_is_named_with_row_and_column_or_skipped(tmp_path):
+    half = "x\ud83d"  # as the escape of a cut text leaves it
+    talk = [{"role": "user", "content": half}]
+    bad = [{"response_b": half}, {"prompt": talk}, {"pair_id": half}, {"note": {half: [1]}}]
+    for change in bad:
+        path = write(tmp_path / "p.jsonl", GOOD, {**GOOD, **change}, {**GOOD, "response_a": "😀"})
+        (column,) = change
+        with pytest.raises(ValueError, match=rf"line 2: column '{column}' holds half a character"):
+            rk.load_pairs(path)
+        with pytest.warns(
+            UserWarning, match=rf"1 of 3 rows skipped: 1 × column '{column}' holds ha"
+        ):
+            found = rk.load_pairs(path, skip_invalid=True)
+        assert found["pair_id"].to_list() == ["0", "2"]
+        assert found["response_a"][1] == "😀"
+
+
 def test_duplicate_ids_and_unknown_endings_are_refused(tmp_path):
     twice = write(tmp_path / "p.jsonl", {"pair_id": 1, **GOOD}, {"pair_id": 1, **GOOD})
     with pytest.raises(ValueError, match="'pair_id', row 1 occurs twice"):
