@@ -10,24 +10,32 @@ from . import selection as selection
 from . import studies as studies
 from . import theory as theory
 from . import training as training
+from .inputs import Identity as Identity
 from .inputs import Rule as Rule
 from .inputs import RuleSet as RuleSet
 from .inputs import Scores as Scores
 from .inputs import load_pairs as load_pairs
 from .inputs import sources as sources
 from .inputs import split_pairs as split_pairs
+from .judges import RatingFailed as RatingFailed
+from .judges import judge as judge
 from .labels import Labels as Labels
+from .labels import accuracy as accuracy
 from .labels import label as label
-from .labels import sign_audit as sign_audit
-from .labels import sign_audit_errors as sign_audit_errors
+from .rating import Incomplete as Incomplete
 from .rating import Store as Store
 from .rating import annotate as annotate
-from .rating import annotate_adaptive as annotate_adaptive
-from .rating import annotate_anytime as annotate_anytime
+from .runs import StepFailed as StepFailed
 from .selection import Estimates as Estimates
 from .selection import Selection as Selection
 from .selection import estimate as estimate
 from .selection import select as select
 from .selection import selectors as selectors
+from .selection import sign_audit as sign_audit
+from .selection import sign_audit_errors as sign_audit_errors
+from .training import RewardModel as RewardModel
+from .training import RuleAdapter as RuleAdapter
+from .training import train_adapter as train_adapter
+from .training import train_reward as train_reward
 
 __version__: str

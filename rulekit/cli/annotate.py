@@ -84,8 +84,8 @@ def run(arguments: argparse.Namespace) -> int:
     except FileNotFoundError as error:
         return _say(f"no such file: {error.filename}" if error.filename else str(error), 2)
     except Incomplete as error:
-        spent = error.stopped is Stopped.BUDGET
-        return _say(f"{error}{'' if spent else '; the same command asks for them again'}", 1)
+        lasts = error.stopped in (Stopped.BUDGET, Stopped.MISBEHAVED)
+        return _say(f"{error}{'' if lasts else '; the same command asks for them again'}", 1)
     except (RuntimeError, OSError) as error:
         return _say(f"{error}; the same command goes on", 1)
     except ValueError as error:
@@ -303,6 +303,8 @@ def _figures(ledger) -> dict[str, object]:
     figures = {}
     if ledger.truncated:
         figures["Conversations cut"] = f"{ledger.truncated:,}, {ledger.tokens_cut:,} tokens lost"
+    if ledger.neutralised:
+        figures["Responses with chat markers"] = f"{ledger.neutralised:,}, made plain text"
     if ledger.mass_ratings:
         figures["Answer mass"] = (
             f"mean {ledger.answer_mass_mean:.3f}, least {ledger.answer_mass_min:.3f} "
@@ -337,6 +339,8 @@ def _report(ledger, out: Path, store, judge, rules) -> None:
     )
     for name, value in _figures(ledger).items():
         print(f"{name.lower()}: {value}")
+    if models := [name.partition(": ")[2] for name in spent if name.startswith("model: ")]:
+        print(f"answered by: {', '.join(models)}")
     if ledger.repeated or ledger.not_named:
         print(
             f"saved: {ledger.repeated:,} of {ledger.plain:,} because responses repeat, "

@@ -1,7 +1,7 @@
 """What rules tell about the preference, and of each other: entropy and mutual information.
 
 Values, votes or discrepancies come in; estimates in bits or nats, intervals, p-values and redundancy
-go out. Open `mutual` first; `counts` and `neighbours` hold the formulas.
+go out. Open `mutual` first; `counts` and `neighbours` hold the formulas, `trials` measures them.
 """
 
 from rulekit.information.counts import vote_tables
@@ -24,6 +24,7 @@ from rulekit.information.rule_tests import (
     permutation_test,
     rule_information,
 )
+from rulekit.information.trials import estimator_accuracy
 from rulekit.information.votes import (
     joint_matrix,
     rule_mutual_information,
@@ -37,6 +38,7 @@ __all__ = [
     "conditional_information",
     "effective_rules",
     "entropy",
+    "estimator_accuracy",
     "interval",
     "joint_information",
     "joint_matrix",

@@ -87,8 +87,11 @@ def is_discrete(values: np.ndarray) -> bool:
 
     What is no number is. Numbers are where they have no fraction and repeat: at most √n distinct
     values among n, or at most `FEW`. A table of two such variables has no more cells than there
-    are observations, and its first-order bias, (K_x - 1)(K_y - 1) / 2n, is below half a nat.
+    are observations, and its first-order bias, (K_x - 1)(K_y - 1) / 2n, is below half a nat. A
+    constant, with a fraction or without, is one category.
     """
+    if (values == values[0]).all():
+        return True
     if values.dtype.kind not in "iuf" or ((values == 0) | (values == 1) | (values == -1)).all():
         return True
     return is_whole(values) and len(np.unique(values)) <= max(FEW, isqrt(len(values)))

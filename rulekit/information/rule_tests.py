@@ -1,20 +1,17 @@
 """Intervals and p-values of information estimates: bootstrap, permutation, false discovery rate.
 
 Votes or discrepancies (n_pairs, n_rules), or one variable, with a preference come in; intervals,
-p-values and one table a rule set go out, on the fast paths that these have; any other estimate is
-resampled by `rulekit.information.resampling`. Every draw has its own seeded generator, so that
-thread counts change nothing.
+p-values and one table a rule set go out, on the fast paths of `tables` (counts) and `halves`
+(neighbours); any other estimate is resampled by `rulekit.information.resampling`.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from rulekit.information import checks, counts, mutual, neighbours
-from rulekit.information.resampling import half_scale, interval, p_value, percentiles, tail
+from rulekit.information import checks, counts, halves, mutual, neighbours, tables
+from rulekit.information.resampling import p_value, percentiles, tail
 from rulekit.kernels import RESOLUTION
-from rulekit.kernels import votes as kernel
-from rulekit.kernels.threads import in_chunks
 
 
 def bootstrap_interval(
@@ -35,15 +32,15 @@ def bootstrap_interval(
         One variable, (n_pairs,); or votes -1, 0 and +1, or continuous discrepancies, of every
         rule, (n_pairs, n_rules).
     y
-        Discrete values, (n_pairs,); for votes -1, 0 and +1.
+        (n_pairs,): for votes -1, 0 and +1, for discrepancies discrete, beside one variable any.
     estimator, unit, k
         As for `rulekit.information.mutual_information`.
     n
-        Number of resamples.
+        Number of resamples of a table; quantities are halved 20 times, whatever n is.
     level
         Between 0 and 1.
     seed
-        Rule j draws from ``default_rng([seed, j])``.
+        Table j is drawn by ``default_rng([seed, j])``, halving i by ``default_rng([seed, i])``.
 
     Returns
     -------
@@ -53,21 +50,24 @@ def bootstrap_interval(
     ------
     ValueError
         As for `rulekit.information.mutual_information`; for n or level out of range; for fewer
-        than 4 rows of a continuous variable.
+        than 4 rows of a quantity.
 
     Notes
     -----
-    Two continuous variables, (n_pairs,) each, and everything else that is estimated, have their
-    intervals from `interval`.
-    Discrete: percentiles of the estimate over multinomial resamples of the contingency table.
-    Continuous: resampling with replacement makes ties that a neighbour estimate takes for atoms,
-    so the estimate's error is taken from samples of half the pairs without replacement, whose
-    spread about their mean is that of the full estimate (Politis & Romano).
-    Coverage of 95 % intervals in simulation, away from 0 and with N = 200 and 1,000: plug-in and
-    Miller–Madow .93–.95, shrinkage .89–.95, ``mixed`` .96; with 40 % zeros ``mixed`` .90 and .95
-    (standard errors .005, ``mixed`` .01). Where the information is 0 the
-    law of the estimate is another one, and percentiles cover nearly always (Miller–Madow) or never
-    (plug-in): take `permutation_test` there.
+    Everything else that is estimated has its interval from `rulekit.information.interval`.
+
+    *From counts:* percentiles of the estimate over multinomial resamples of the contingency table.
+
+    *By neighbours:* resampling with replacement makes ties that a neighbour estimate takes for
+    atoms. The rows are halved at random; two halves are independent samples, and how far their
+    estimates are apart (of two quantities: from their mean) says how far that of all rows is off.
+    To the variance comes (2/n)² nats²: what n rows may have missed shows in no half of them, and
+    where the information is 0 and the values are few it is all there is. The interval is
+    Student's, about the estimate, and covers at 0 too.
+
+    Coverage of 95 % intervals in simulation: plug-in and Miller–Madow .93 to .95 away from 0,
+    where percentiles cover nearly always (Miller–Madow) or never (plug-in), shrinkage .89 to .95;
+    ``mixed`` as `rulekit.information.trials` measures it.
 
     References
     ----------
@@ -76,12 +76,14 @@ def bootstrap_interval(
     """
     x = np.asanyarray(x)
     sides = percentiles(n, level)
+    size = checks.unit_size(unit)
     if x.ndim == 1:
         return _interval_of_one(x, y, estimator, unit, n, level, seed, k)
     if _are_votes(x, estimator):
-        tables = counts.vote_tables(x, y).astype(np.float64)
-        return _table_intervals(tables, estimator, unit, n, sides, seed)
-    return _half_samples(*_continuous(x, y), estimator, unit, n, sides, seed, k)
+        counted = counts.vote_tables(x, y).astype(np.float64)
+        return tables.intervals(counted, estimator, unit, n, sides, seed)
+    x, y = _continuous(x, y)
+    return halves.column_intervals(x, checks.codes(y), estimator, k, level, seed) / size
 
 
 def permutation_test(
@@ -105,7 +107,7 @@ def permutation_test(
         Compare each rule with the largest of all rules under the same permutations of y, which
         keeps the chance of one false finding or more below p.
     k
-        Neighbours, for discrepancies.
+        Neighbours, for two quantities.
 
     Returns
     -------
@@ -122,25 +124,34 @@ def permutation_test(
     votes without abstentions, have an exact p-value from the hypergeometric law. Other tables are
     drawn from the law that shuffles would give them (a chain of hypergeometric draws), without
     shuffling. The statistic of a table is the plug-in information.
-    Discrepancies, and ``family_wise``, shuffle y for real, the same way for every rule.
+    A discrepancy is cut into 2 n^(2/5) classes of about equal size, equal values together, and
+    tested as that table is. Cut at 200 pairs it finds a shift of .4 standard deviations in .35 of
+    draws, where the estimate by neighbours, in permutations, finds it in .19; at 1,000 pairs .99
+    and .44. Waves finer than the classes it does not see: `p_value` with `mutual_information`
+    tests by the estimate itself.
+    ``family_wise`` shuffles y for real, the same way for every rule, and takes from each table's
+    information its first-order bias, so that rules of more classes are not the larger for it.
 
     References
     ----------
-    P. Westfall and S. Young, "Resampling-based multiple testing" (1993), for ``family_wise``.
+    P. Westfall and S. Young, "Resampling-based multiple testing" (1993), for ``family_wise``;
+    H. Mann and A. Wald, "On the choice of the number of class intervals in the application of the
+    chi square test", Annals of Mathematical Statistics 13 (1942).
     """
     checks.check_count("n", n)
     votes = np.asanyarray(votes)
     if votes.ndim == 1:
         return _test_of_one(votes, y, n, seed, k)
-    if not _are_votes(votes, "auto"):
-        found, null = _discrepancy_null(*_continuous(votes, y), n, seed, k)
-    elif family_wise:
-        found, null = _shuffled_null(votes, y, n, seed)
-    else:
-        return _table_tests(counts.vote_tables(votes, y), n, seed)
+    are_votes = _are_votes(votes, "auto")
+    if not are_votes:
+        votes, y = _continuous(votes, y)
+        y = checks.codes(y)
     if family_wise:
-        null = null.max(axis=1, keepdims=True)
-    return tail(found, null)
+        null_of = tables.vote_null if are_votes else tables.quantity_null
+        found, null = null_of(votes, y, n, seed)
+        return tail(found, null.max(axis=1, keepdims=True))
+    counted = counts.vote_tables(votes, y) if are_votes else tables.quantity_tables(votes, y)
+    return tables.p_values(counted, n, seed)
 
 
 def benjamini_hochberg(p) -> np.ndarray:
@@ -202,8 +213,8 @@ def rule_information(
 
     votes = np.asanyarray(votes)
     if _are_votes(votes, estimator):
-        tables = counts.vote_tables(votes, y).astype(np.float64)
-        estimates = counts.information_of(tables, estimator, unit)
+        counted = counts.vote_tables(votes, y).astype(np.float64)
+        estimates = counts.information_of(counted, estimator, unit)
     else:
         votes, y = _continuous(votes, y)
         votes = np.rint(votes / RESOLUTION)
@@ -239,14 +250,16 @@ def _interval_of_one(x, y, estimator, unit, n, level, seed, k) -> np.ndarray:
     x = checks.checked("x", x)
     y = checks.checked("y", y, len(x))
     estimator, discrete = mutual.settled(x, y, estimator)
-    sides = percentiles(n, level)
     if estimator in counts.DISCRETE:
         table, _ = counts.counted([checks.codes(x), checks.codes(y)], None)
-        return _table_intervals(table[None], estimator, unit, n, sides, seed)[0]
-    if estimator != "ksg" and discrete[1] and x.dtype.kind in "biuf":
-        return _half_samples(x[:, None], y, estimator, unit, n, sides, seed, k)[0]
-    options = {"estimator": estimator, "unit": unit, "k": k, "discrete": discrete}
-    return interval(mutual.checked_information, x, y, n=n, level=level, seed=seed, **options)
+        return tables.intervals(table[None], estimator, unit, n, percentiles(n, level), seed)[0]
+    mutual.checked_information(x, y, estimator, unit, None, k, discrete)  # refuses what it must
+    if estimator != "ksg" and any(discrete):
+        x, y = (x, y) if discrete[1] else (y, x)
+        ends = halves.column_intervals(x[:, None], checks.codes(y), estimator, k, level, seed)[0]
+    else:
+        ends = halves.pair_interval(x, y, estimator, k, level, seed)
+    return ends / checks.unit_size(unit)
 
 
 def _test_of_one(x, y, n, seed, k) -> float:
@@ -255,10 +268,12 @@ def _test_of_one(x, y, n, seed, k) -> float:
     estimator, discrete = mutual.settled(x, y, "auto")
     if estimator in counts.DISCRETE:
         table, _ = counts.counted([checks.codes(x), checks.codes(y)], None)
-        return float(_table_tests(table[None].astype(np.int64), n, seed)[0])
-    if discrete[1]:
-        found, null = _discrepancy_null(x[:, None], y, n, seed, k)
-        return float(tail(found, null)[0])
+        return float(tables.p_values(table[None].astype(np.int64), n, seed)[0])
+    if any(discrete):
+        x, y = (x, y) if discrete[1] else (y, x)
+        return float(
+            tables.p_values(tables.quantity_tables(x[:, None], checks.codes(y)), n, seed)[0]
+        )
     return p_value(mutual.checked_information, x, y, n=n, seed=seed, k=k, discrete=discrete)
 
 
@@ -276,128 +291,3 @@ def _continuous(x: np.ndarray, y) -> tuple[np.ndarray, np.ndarray]:
     if not checks.is_whole(y):
         raise ValueError("y is continuous; allowed: discrete values")
     return x, y
-
-
-def _table_intervals(tables, estimator, unit, n, sides, seed) -> np.ndarray:
-    out = np.empty((len(tables), 2))
-    for j, table in enumerate(tables):
-        total = round(table.sum())
-        cells = np.flatnonzero(table)
-        draws = np.zeros((n, table.size))
-        chances = table.ravel()[cells] / table.sum()
-        draws[:, cells] = np.random.default_rng([seed, j]).multinomial(total, chances, n)
-        found = counts.information_of(draws.reshape(n, *table.shape), estimator, unit)
-        out[j] = np.percentile(found, sides)
-    return out
-
-
-def _half_samples(x, y, estimator, unit, n, sides, seed, k) -> np.ndarray:
-    size = checks.unit_size(unit)
-    estimates = neighbours.class_information(x, y, estimator, unit, k)
-    labels = checks.codes(y)
-    rows, m = x.shape
-    if rows < 4:
-        raise ValueError(f"{rows} rows; allowed: 4 or more for an interval")
-    half = rows // 2
-    scale = half_scale(rows)
-    out = np.empty((m, 2))
-
-    def run(start: int, stop: int) -> None:
-        for j in range(start, stop):
-            order = np.argsort(x[:, j], kind="stable")
-            everyone, sorted_labels = x[order, j].astype(np.float64), labels[order]
-            rng = np.random.default_rng([seed, j])
-            chosen = np.zeros(rows, bool)
-            chosen[:half] = True
-            found = np.empty(n)
-            for i in range(n):
-                rng.shuffle(chosen)
-                found[i] = neighbours.sorted_nats(everyone[chosen], sorted_labels[chosen], k)
-            low, high = np.percentile(found - found.mean(), sides)
-            out[j] = estimates[j] + np.array([low, high]) * scale / size
-
-    in_chunks(run, m, rows * n, None)
-    return out
-
-
-def _discrepancy_null(x, y, n, seed, k) -> tuple[np.ndarray, np.ndarray]:
-    """Observed information, (n_rules,), and that under each permutation of y, (n, n_rules), nats."""
-    labels = checks.codes(y)
-    rows, m = x.shape
-    found, null = np.empty(m), np.empty((n, m))
-
-    def run(start: int, stop: int) -> None:
-        for j in range(start, stop):
-            order = np.argsort(x[:, j], kind="stable")
-            everyone = x[order, j].astype(np.float64)
-            found[j] = neighbours.sorted_nats(everyone, labels[order], k)
-            for i in range(n):
-                shuffled = np.random.default_rng([seed, i]).permutation(labels)
-                null[i, j] = neighbours.sorted_nats(everyone, shuffled[order], k)
-
-    in_chunks(run, m, rows * n, None)
-    return found, null
-
-
-def _shuffled_null(votes, y, n, seed) -> tuple[np.ndarray, np.ndarray]:
-    """As `_discrepancy_null` for votes: plug-in information from tables with a shuffled y."""
-    planes, rows = checks.vote_planes("votes", votes)
-    side = checks.preference_planes(y, rows)
-    y = np.asarray(y).astype(np.int8)
-    plogp = _plogp_table(rows)
-    tables = kernel.class_tables(planes, side, rows)
-    # The margins stay: Σ c log c over the cells, less a constant of each rule, is n I.
-    margins = plogp[tables.sum(axis=1)].sum(axis=1) + plogp[tables.sum(axis=2)].sum(axis=1)
-
-    def nats(tables: np.ndarray) -> np.ndarray:
-        return (plogp[tables].sum(axis=(1, 2)) - margins + plogp[rows]) / rows
-
-    null = np.empty((n, planes.shape[1]))
-
-    def run(start: int, stop: int) -> None:
-        for i in range(start, stop):
-            shuffled = np.random.default_rng([seed, i]).permutation(y)
-            null[i] = nats(kernel.class_tables(planes, kernel.pack_one(shuffled), rows))
-
-    in_chunks(run, n, planes.size, None)
-    return nats(tables), null
-
-
-def _table_tests(tables: np.ndarray, n: int, seed: int) -> np.ndarray:
-    """p-values of tables with both margins fixed, (t,): exact where 2 × 2, else sampled."""
-    from scipy.special import gammaln
-
-    total = int(tables[0].sum())
-    plogp, p = _plogp_table(total), np.ones(len(tables))
-    rows, columns = (tables.sum(axis=2) > 0).sum(axis=1), (tables.sum(axis=1) > 0).sum(axis=1)
-    small = np.flatnonzero((rows == 2) & (columns == 2))
-    if len(small):
-        inner = np.array([t[np.ix_(t.any(axis=1), t.any(axis=0))] for t in tables[small]])
-        tails = np.empty(len(small))
-        kernel.exact_tail(inner, plogp, gammaln(np.arange(total + 1) + 1.0), tails)
-        p[small] = tails
-    for j in np.flatnonzero((rows > 1) & (columns > 1) & (rows + columns > 4)):
-        draws = _tables_under_shuffles(tables[j], n, np.random.default_rng([seed, j]))
-        found, null = plogp[tables[j]].sum(), plogp[draws].sum(axis=(1, 2))
-        p[j] = (1 + (null >= found - 1e-12 * max(1.0, found)).sum()) / (1 + n)
-    return p
-
-
-def _tables_under_shuffles(table: np.ndarray, n: int, rng) -> np.ndarray:
-    """Tables with the margins of `table` as shuffles of one variable give them, (n, r, c)."""
-    draws = np.zeros((n, *table.shape), np.int64)
-    left = np.tile(table.sum(axis=1), (n, 1))  # of each row, not yet given to a column
-    for column, wanted in enumerate(table.sum(axis=0)):
-        need = np.full(n, wanted)
-        for row in range(len(table)):
-            below = left[:, row + 1 :].sum(axis=1)
-            drawn = rng.hypergeometric(left[:, row], below, need)
-            draws[:, row, column] = drawn
-            need -= drawn
-        left -= draws[:, :, column]
-    return draws
-
-
-def _plogp_table(n: int) -> np.ndarray:
-    """c log c of every count that n rows can give, (n + 1,)."""
-    return counts.plogp(np.arange(n + 1, dtype=np.float64))

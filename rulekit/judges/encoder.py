@@ -1,7 +1,7 @@
 """The offline judge: a small trained network over MiniLM, calibrated, for any texts and rules.
 
 Its weights come with the kit, as `rulekit.training.encoder_judge` made them from the embedded
-corpus. Texts and rules come in, probabilities go out; `rulekit.judges.get` gives it by its name.
+corpus. Texts and rules come in, probabilities go out; `rulekit.judges.judge` gives it by its name.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import polars as pl
 
 from rulekit.encoder import Encoder
 from rulekit.files import resource, sha256, write_atomically
 from rulekit.inputs.pairs import prompt_text
 from rulekit.inputs.rules import RuleSet
-from rulekit.inputs.scores import Scores
-from rulekit.judges.contract import score_pairs
+from rulekit.judges.contract import Judge, Rating, Usage, keeping, wanted_cells
+from rulekit.judges.texts import askable
 
 if TYPE_CHECKING:
     import torch
 
+_EMPTY = "the prompt or the response is empty"
 WEIGHTS = "data/encoder-judge.safetensors"
 
 
 @dataclass(frozen=True, eq=False)
-class EncoderJudge:
+class EncoderJudge(Judge):
     """A trained network with calibrated probabilities.
 
     Attributes
@@ -110,25 +110,65 @@ class EncoderJudge:
         responses: Sequence[str],
         rules: RuleSet,
         mask: np.ndarray | None = None,
-    ) -> np.ndarray:
-        """Rate responses under rules, known or new ones, as `rulekit.judges.Rater.rate` says.
+    ) -> Rating:
+        """Rate responses under rules, known or new ones, as `rulekit.judges.Judge.rate` says.
 
         One rule more costs next to nothing, so ratings outside the mask are made and left out.
+
+        Raises
+        ------
+        ValueError
+            If arguments do not fit, or a rule has more tokens than the network reads.
+
+        Notes
+        -----
+        A network reads so many tokens of a prompt and of a response as its `reads` says, 254 each
+        for the judge of the kit; what is longer is cut and counted. Sentences of a response that
+        stand behind the cut are read by themselves, up to 32 in all.
         """
+        wanted = wanted_cells(prompts, responses, rules, mask)
+        rating = Rating.blank(*wanted.shape)
+        cells = askable(prompts, responses, rules, wanted, rating.failures)
+        for i in np.flatnonzero(cells.any(axis=1)).tolist():
+            if not prompt_text(prompts[i]).strip() or not responses[i].strip():
+                told = dict.fromkeys(((i, j) for j in np.flatnonzero(cells[i]).tolist()), _EMPTY)
+                rating.failures |= told
+                cells[i] = False
+        rows, columns = (np.flatnonzero(cells.any(axis=axis)) for axis in (1, 0))
+        if not len(rows):
+            return rating
+        some = RuleSet(tuple(rules[int(j)] for j in columns))
+        texts = [prompt_text(prompts[i]) for i in rows], [responses[i] for i in rows]
+        rating.usage = self._cut(*texts, some)
+        with keeping(rating):
+            block, here = np.ix_(rows, columns), cells[np.ix_(rows, columns)]
+            rating.probabilities[block] = np.where(
+                here[..., None], self._rated(*texts, some), np.nan
+            )
+        return rating
+
+    def _rated(self, prompts, responses, rules: RuleSet) -> np.ndarray:
+        """Probabilities of every response under every rule, (n_responses, n_rules, 3)."""
         import torch
 
         asked = self.questions(prompts, responses, rules)
         settings = zip(asked, (self.relevant, self.satisfied), strict=True)
         relevant, satisfied = (torch.sigmoid(a * x + b) for x, (a, b) in settings)
         yes = relevant * satisfied
-        p = torch.stack([relevant - yes, 1 - relevant, yes], -1).numpy()
-        if mask is not None:
-            p[~mask] = np.nan
-        return p
+        return torch.stack([relevant - yes, 1 - relevant, yes], -1).numpy()
 
-    def score(self, pairs: pl.DataFrame, rules: RuleSet) -> Scores:
-        """Scores of pairs; a response that occurs in several pairs is rated once."""
-        return score_pairs(self.rate, pairs, rules)
+    def _cut(self, prompts: list[str], responses: list[str], rules: RuleSet) -> Usage:
+        """What the network does not read of prompts and responses; a rule it reads as a whole."""
+        from rulekit.judges.networks import tokens_over
+
+        of_prompt, of_response, of_rule = self.model.reads
+        for rule, over in zip(rules, tokens_over(rules.texts, of_rule), strict=True):
+            if over:
+                had = of_rule + over
+                raise ValueError(f"rule {rule.id!r} has {had} tokens; allowed: up to {of_rule}")
+        each = tokens_over(prompts, of_prompt), tokens_over(responses, of_response)
+        lost = [sum(both) for both in zip(*each, strict=True)]
+        return Usage(truncated=sum(n > 0 for n in lost), tokens_cut=sum(lost))
 
     def questions(self, prompts, responses, rules: RuleSet) -> tuple[torch.Tensor, torch.Tensor]:
         """Log-odds before calibration, (n_responses, n_rules) each; parameters as for `rate`.

@@ -14,9 +14,10 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import nn
 
-from rulekit.encoder import Encoder
+from rulekit.encoder import MAX_TOKENS, Encoder
 
 ANSWERS = ("no", "irrelevant", "yes")  # the classes: score -1, 0, +1
+_WHOLE = MAX_TOKENS - 2  # tokens of a text that the encoder reads as one, between its own two
 _SENTENCE_END = re.compile(r"(?<=[.!?…])[\"')\]”’]*\s+|\n+")
 
 
@@ -27,6 +28,7 @@ class Frozen(nn.Module):
     """
 
     epochs, rate, batch = 12, 3e-3, 16
+    reads = (_WHOLE, _WHOLE, _WHOLE)  # tokens of prompt, response and rule
 
     def __init__(self):
         super().__init__()
@@ -55,6 +57,7 @@ class Sentences(nn.Module):
     """
 
     epochs, rate, batch = 20, 2e-3, 16
+    reads = Frozen.reads
     most = 32  # sentences of a response
 
     def __init__(self, rank: int = 64, rule_rank: int = 16, dropout: float = 0.6):
@@ -109,14 +112,16 @@ class CrossEncoder(nn.Module):
     def __init__(self, prompt: bool = False, layers: int = 6):
         super().__init__()
         self.encoder, self.prompt = _trainable_copy(layers), prompt
+        self.reads = (64 if prompt else None, 160, 64)
         self.head = nn.Linear(self.encoder.config.hidden_size, len(ANSWERS))
         self.register_buffer("offset", torch.zeros(len(ANSWERS)))
 
     def encode(self, prompts: Sequence[str], responses: Sequence[str], rules: Sequence[str]):
-        parts = [_tokens(responses, 160)]
+        of_prompt, of_response, of_rule = self.reads
+        parts = [_tokens(responses, of_response)]
         if self.prompt:
-            parts.insert(0, _tokens(prompts, 64, last=True))
-        return list(zip(*parts, strict=True)), _tokens(rules, 64)
+            parts.insert(0, _tokens(prompts, of_prompt, last=True))
+        return list(zip(*parts, strict=True)), _tokens(rules, of_rule)
 
     def forward(self, encoded, rows: torch.Tensor) -> torch.Tensor:
         n_rules = len(encoded[1])
@@ -173,6 +178,16 @@ def network_logits(
     return found[order.argsort()]
 
 
+def tokens_over(texts: Sequence[str], most: int | None) -> list[int]:
+    """Tokens of each text beyond the first `most`, (n_texts,); None reads none and cuts none."""
+    if most is None:
+        return [0] * len(texts)
+    # Decomposed, as the tokenizer reads it, a letter has up to four parts.
+    long = list({text for text in texts if 4 * len(text) > most})
+    over = {text: len(ids) - most for text, ids in zip(long, _ids(long), strict=True)}
+    return [max(0, over.get(text, 0)) for text in texts]
+
+
 def sentences(text: str) -> list[str]:
     """The sentences of a text, split after full stops and the like and at line breaks."""
     return [part for part in _SENTENCE_END.split(text) if part.strip()] or [text]
@@ -199,9 +214,14 @@ def _trainable_copy(layers: int) -> nn.Module:
 
 def _tokens(texts: Sequence[str], most: int, last: bool = False) -> list[list[int]]:
     """Token ids without special ones, cut to the first (or last) `most`."""
+    return [i[-most:] if last else i[:most] for i in _ids(texts)]
+
+
+def _ids(texts: Sequence[str]) -> list[list[int]]:
+    if not len(texts):
+        return []
     tokenizer = Encoder.load().tokenizer
-    ids = tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
-    return [i[-most:] if last else i[:most] for i in ids]
+    return tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
 
 
 def _sequences(parts: list[tuple[list[int], ...]]):

@@ -1,6 +1,6 @@
 """Does the order of things change a judge's ratings? A sample is rated again in other orders.
 
-A judge, pairs and rules come in, a frame of differences goes out. ``rulekit annotate
+Pairs, rules and a judge come in, a frame of differences goes out. ``rulekit annotate
 --order-effects`` calls it.
 """
 
@@ -10,21 +10,21 @@ import numpy as np
 import polars as pl
 
 from rulekit.inputs.rules import RuleSet
-from rulekit.inputs.scores import Scores
 from rulekit.judges import prompts as templates
+from rulekit.judges.contract import Judge, score
 
 
 def order_effects(
-    judge, pairs: pl.DataFrame, rules: RuleSet, n: int = 20, seed: int = 0
+    pairs: pl.DataFrame, rules: RuleSet, judge: Judge, n: int = 20, seed: int = 0
 ) -> pl.DataFrame:
     """What another order of rules, responses, answers or prompt changes in the discrepancies.
 
     Parameters
     ----------
-    judge
-        Any judge; one with `with_template` is also asked in other words.
     pairs, rules
         What to rate.
+    judge
+        Any judge; one that asks a language model is also asked in other words.
     n
         Size of the sample of pairs; all if there are fewer.
     seed
@@ -40,43 +40,36 @@ def order_effects(
     -----
     `the same again` is the floor: what the machine's rounding does. A judge that rates every
     response and rule by itself changes no more than that when rules are shuffled and responses
-    swapped; the last two rows show how much its ratings hang on the wording's order.
+    swapped; of one that compares two, swapping shows its liking for a place. The last two rows
+    show how much ratings hang on the wording's order.
     """
     rng = np.random.default_rng(seed)
     sample = pairs[np.sort(rng.choice(len(pairs), min(n, len(pairs)), replace=False)).tolist()]
-    base = judge.score(sample, rules).discrepancy
     order = rng.permutation(len(rules))
-    shuffled = judge.score(sample, RuleSet(tuple(rules[int(j)] for j in order))).discrepancy
-    swapped = judge.score(_swapped(sample), rules)
+
+    def asked(pairs=sample, rules=rules, judge=judge) -> np.ndarray:
+        return score(pairs, rules, judge, both_orders=False).discrepancy
+
+    base = asked()
+    shuffled = asked(rules=RuleSet(tuple(rules[int(j)] for j in order)))
+    swapped = sample.with_columns(response_a="response_b", response_b="response_a")[::-1]
     found = [
-        ("the same again", [judge.score(sample, rules).discrepancy]),
+        ("the same again", [asked()]),
         ("rules shuffled", [shuffled[:, np.argsort(order)]]),
-        ("responses swapped", [_reversed(swapped)]),
+        ("responses swapped", [-asked(swapped)[::-1]]),
     ]
-    if hasattr(judge, "with_template"):
+    if isinstance(judge, templates.PromptedJudge):
         now = judge.template
-        other = "rule_first" if now.shared == "conversation" else templates.DEFAULT
-
-        def asked(template):
-            return judge.with_template(template).score(sample, rules).discrepancy
-
-        found.append(("answers listed in other orders", map(asked, templates.answer_orders(now))))
-        turn = (
-            "rule before conversation"
-            if now.shared == "conversation"
-            else "rule after conversation"
-        )
-        found.append((turn, [asked(other)]))
-    return pl.DataFrame([_row(change, base, np.stack(list(other))) for change, other in found])
-
-
-def _swapped(pairs: pl.DataFrame) -> pl.DataFrame:
-    return pairs.with_columns(response_a="response_b", response_b="response_a")[::-1]
-
-
-def _reversed(scores: Scores) -> np.ndarray:
-    """Discrepancies of swapped pairs, turned back to the order and sign of the pairs."""
-    return -scores.discrepancy[::-1]
+        turn, other = {
+            "conversation": ("rule before conversation", "rule_first"),
+            "rule": ("rule after conversation", templates.DEFAULT),
+        }[now.shared]
+        for change, words in (
+            ("answers listed in other orders", templates.answer_orders(now)),
+            (turn, [other]),
+        ):
+            found.append((change, [asked(judge=judge.with_template(t)) for t in words]))
+    return pl.DataFrame([_row(change, base, np.stack(other)) for change, other in found])
 
 
 def _row(change: str, base: np.ndarray, other: np.ndarray) -> dict:

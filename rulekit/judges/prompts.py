@@ -8,19 +8,25 @@ computation; `rule_first` is the other order, in which all responses of one rule
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from abc import abstractmethod
+from collections.abc import Mapping
 from itertools import permutations
+from typing import Literal
+
+from pydantic import Field, model_validator
 
 from rulekit.files import sha256
 from rulekit.inputs.pairs import dialogue
+from rulekit.judges.contract import Judge
+from rulekit.judges.settings import Settings
+from rulekit.judges.texts import compiled, heading, plain, tags
 
+_TAGS = ("conversation", "response")  # around the texts that are judged
 ANSWERS = ("no", "irrelevant", "yes")  # in the order of a judge's probabilities; score -1, 0, +1
-ORDERS = ("conversation_first", "rule_first")
 _LAYOUT = 1  # raise when the code below changes the words of a prompt, so that hashes change
 
 
-@dataclass(frozen=True)
-class Template:
+class Template(Settings):
     """How a response and a rule become one user message.
 
     Parameters
@@ -48,30 +54,40 @@ class Template:
         For an unknown order, an empty instruction or answers that are no permutation.
     """
 
-    name: str
-    order: str
-    instruction: str
-    question: str
-    rule_label: str = "Rule:\n"
-    answers: tuple[str, ...] = ("yes", "no", "irrelevant")
+    _prefix = "template "
 
-    def __post_init__(self) -> None:
-        if self.order not in ORDERS:
-            raise ValueError(f"order is {self.order!r}; allowed: {', '.join(ORDERS)}")
-        if not self.instruction.strip():
-            raise ValueError("instruction is empty; allowed: a text that states the task")
+    name: str = Field(description="a text")
+    order: Literal["conversation_first", "rule_first"] = Field(
+        description="conversation_first, rule_first"
+    )
+    instruction: str = Field(description="a text that states the task", pattern=r"\S")
+    question: str = Field(description="a text, which may be empty")
+    rule_label: str = Field("Rule:\n", description="a text")
+    answers: tuple[str, ...] = Field(
+        ("yes", "no", "irrelevant"), description="yes, no, irrelevant in any order"
+    )
+
+    @model_validator(mode="after")
+    def _all_answers(self) -> Template:
         if sorted(self.answers) != sorted(ANSWERS):
-            raise ValueError(f"answers are {self.answers}; allowed: an order of {ANSWERS}")
+            allowed = type(self).model_fields["answers"].description
+            raise ValueError(f"template answers: {self.answers}; allowed: {allowed}")
+        return self
 
     @property
     def hash(self) -> str:
         """SHA-256 over every word of the template: part of what a rating belongs to."""
-        return sha256(json.dumps([_LAYOUT, *asdict(self).values()], ensure_ascii=False))
+        return sha256(json.dumps([_LAYOUT, *self.model_dump().values()], ensure_ascii=False))
 
     @property
     def shared(self) -> str:
         """What prompts share from their first token on: `conversation` or `rule`."""
         return "conversation" if self.order == "conversation_first" else "rule"
+
+    @property
+    def marks(self) -> str:
+        """Pattern of the template's own marks: tags and label, which texts from outside forge."""
+        return "|".join(filter(None, (tags(*_TAGS), heading(self.rule_label))))
 
     def messages(self, prompt: str | list[dict], response: str, rule: str) -> list[dict[str, str]]:
         """The chat messages that ask whether `response` to `prompt` satisfies `rule`.
@@ -88,13 +104,17 @@ class Template:
         Returns
         -------
         One user message: some models' chat templates know no system role. The answer is the
-        first word of the assistant's turn that follows.
+        first word of the assistant's turn that follows. Texts stand in it as `texts.plain` makes
+        them of the template's `marks`.
         """
-        return self.render(dialogue(prompt), response, rule)
+        own = compiled(self.marks)
+        return self.render(*(plain(text, own) for text in (dialogue(prompt), response, rule)))
 
     def render(self, conversation: str, response: str, rule: str) -> list[dict[str, str]]:
-        """As `messages`, for a conversation that is already one text."""
-        conversation = f"<conversation>\n{conversation}\n</conversation>\n<response>\n{response}\n</response>\n"
+        """As `messages`, for texts that are plain already, the conversation as one."""
+        texts = zip(_TAGS, (conversation, response), strict=True)
+        parts = (f"<{t}>\n{text}\n</{t}>\n" if text else f"<{t}>\n</{t}>\n" for t, text in texts)
+        conversation = "".join(parts)
         rule = f"{self.rule_label}{rule}"
         if self.order == "conversation_first":
             parts = [self.instruction, conversation, rule]
@@ -105,16 +125,34 @@ class Template:
         return [{"role": "user", "content": text}]
 
 
-def template_named(template: str | Template) -> Template:
-    """The registered template of this name; a `Template` passes through.
+class PromptedJudge(Judge):
+    """A judge that asks a language model, and can be had in other words.
+
+    Attributes
+    ----------
+    template
+        The words.
+    """
+
+    template: Template
+
+    @abstractmethod
+    def with_template(self, template: str | Mapping | Template) -> PromptedJudge:
+        """The same model asked in other words; what it spends is counted together."""
+
+
+def template_named(template: str | Mapping | Template) -> Template:
+    """The registered template of this name, or that of a mapping; a `Template` passes through.
 
     Raises
     ------
     ValueError
-        For an unknown name.
+        For an unknown name, or a mapping that is no template.
     """
     if isinstance(template, Template):
         return template
+    if isinstance(template, Mapping):
+        return Template(**template)
     if template not in TEMPLATES:
         raise ValueError(f"unknown template {template!r}; allowed: {', '.join(TEMPLATES)}")
     return TEMPLATES[template]
@@ -123,7 +161,8 @@ def template_named(template: str | Template) -> Template:
 def answer_orders(template: Template) -> list[Template]:
     """The template with its answers listed in each of the other five orders, for diagnostics."""
     others = [a for a in permutations(template.answers) if a != template.answers]
-    return [replace(template, name=f"{template.name} {'/'.join(a)}", answers=a) for a in others]
+    changes = [{"name": f"{template.name} {'/'.join(a)}", "answers": a} for a in others]
+    return [template.model_copy(update=change) for change in changes]
 
 
 def _listed(text: str, answers: tuple[str, ...]) -> str:
@@ -144,16 +183,26 @@ _QUESTION = "Does the response satisfy the rule? Answer {answers}."
 TEMPLATES = {
     t.name: t
     for t in (
-        Template("conversation_first", "conversation_first", _INSTRUCTION, _QUESTION),
-        Template("conversation_first_short", "conversation_first", _INSTRUCTION, ""),
         Template(
-            "rule_first",
-            "rule_first",
-            _INSTRUCTION.replace(
+            name="conversation_first",
+            order="conversation_first",
+            instruction=_INSTRUCTION,
+            question=_QUESTION,
+        ),
+        Template(
+            name="conversation_first_short",
+            order="conversation_first",
+            instruction=_INSTRUCTION,
+            question="",
+        ),
+        Template(
+            name="rule_first",
+            order="rule_first",
+            instruction=_INSTRUCTION.replace(
                 "Read the conversation and the response, then the rule",
                 "Read the rule, then the conversation and the response",
             ),
-            _QUESTION,
+            question=_QUESTION,
         ),
     )
 }

@@ -188,6 +188,25 @@ def _count(planes, out):
 
 
 @njit(nogil=True, cache=True)
+def coded_tables(codes, labels, tables):
+    """Count the rows of each class of every rule with each label.
+
+    Parameters
+    ----------
+    codes
+        Class numbers, (n_rules, n).
+    labels
+        Numbers of the other variable's values, (n,).
+    tables
+        int64 (n_rules, n_classes, n_labels), overwritten.
+    """
+    tables[:] = 0
+    for j in range(len(codes)):
+        for i in range(len(labels)):
+            tables[j, codes[j, i], labels[i]] += 1
+
+
+@njit(nogil=True, cache=True)
 def exact_tail(tables, plogp, log_factorial, out):
     """P(information ≥ that observed) of 2 × 2 tables, (t, 2, 2), under the hypergeometric law.
 

@@ -22,6 +22,7 @@ from rulekit.rating.ledger import Ledger, Progress
 from rulekit.rating.store import Store, keys, ranges, response_key, rule_key
 
 _CELLS = 2**18  # ratings looked up at a time
+_TOLD = ("tokens", "truncated", "tokens_cut", "neutralised")  # of a judge's usage, in the ledger
 Wanted = Callable[[np.ndarray], np.ndarray]  # rows (n,) → which cells, bool (n, n_rules)
 
 
@@ -127,6 +128,8 @@ class Job:
 
     def __enter__(self) -> None:
         self.start = time.perf_counter()
+        if (answered := self.judge.answered) is not None:
+            answered.begin(self.store.spending(self.name))
         self._carry()
 
     def __exit__(self, *exception: object) -> None:
@@ -270,7 +273,7 @@ class Job:
         ledger, usage, n = self.ledger, rating.usage, int(made.sum())
         paid = self.judge.spending is not None
         cost = usage.cost + usage.uncertain_cost if paid else n * self.price
-        told = {name: getattr(usage, name) for name in ("tokens", "truncated", "tokens_cut")}
+        told = {name: getattr(usage, name) for name in _TOLD}
         ledger.rated += n
         ledger.cost += cost
         for name, value in told.items():
@@ -279,7 +282,9 @@ class Job:
         if len(known := mass[~np.isnan(mass)]):
             ledger.add_mass(len(known), float(known.mean(dtype=float)), float(known.min()))
         entry = {"run": self.run, "time": time.strftime("%FT%T%z"), "rated": n, "cost": cost}
-        self.store.note_spending(self.name, entry | {"seconds": round(seconds, 3)} | told)
+        answered = self.judge.answered
+        who = {} if answered is None else answered.report()
+        self.store.note_spending(self.name, entry | {"seconds": round(seconds, 3)} | told | who)
         self._carry()
 
     def _carry(self) -> None:

@@ -42,6 +42,9 @@ class Ledger:
         Processed by the judge's model in this run, as far as the judge tells.
     truncated, tokens_cut
         Responses whose conversation was cut, once for each call of the judge, and the tokens lost.
+    neutralised
+        Responses in whose conversation marks of a chat or of the judge's prompt were made plain
+        text, once for each call.
     mass_ratings, answer_mass_mean, answer_mass_min
         Ratings of this run whose judge told how much of its probability the three answers held
         together, in [0, 1], and that mass: low where it would rather say something else.
@@ -59,6 +62,7 @@ class Ledger:
     tokens: int = 0
     truncated: int = 0
     tokens_cut: int = 0
+    neutralised: int = 0
     mass_ratings: int = 0
     answer_mass_mean: float | None = None
     answer_mass_min: float | None = None

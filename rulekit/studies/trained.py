@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from rulekit.inputs.pairs import folds
+from rulekit.inputs.pairs import folds, prompt_groups
 from rulekit.inputs.scores import Scores
 from rulekit.labels import Labels, label
 from rulekit.measures import adapter_metrics, pairwise_accuracy
@@ -38,6 +38,7 @@ def adapter_report(
     """
     from rulekit.training.rule_adapter import top_rules
 
+    scores = scores.of(pairs)
     oracle, named = select(scores, k), top_rules(probabilities, k, scores.identity)
     target = oracle.mask()
     frequent = _out_of_fold_frequency(pairs, target)
@@ -45,9 +46,11 @@ def adapter_report(
     figures["frequent_recall_at_k"] = adapter_metrics(frequent, target, k)["recall_at_k"]
     margins = {"oracle": label(scores, oracle).margin, "rule_adapter": label(scores, named).margin}
     margins["random"] = label(scores, select(scores, k, "random")).margin
+    decided = margins["oracle"] != 0
+    groups = prompt_groups(pairs).to_numpy()[decided]
     for name in ("rule_adapter", "random"):
-        decided = margins["oracle"] != 0
-        agreement = pairwise_accuracy(margins[name][decided], np.sign(margins["oracle"])[decided])
+        right = np.sign(margins["oracle"])[decided]
+        agreement = pairwise_accuracy(margins[name][decided], right, groups)
         figures[f"{name}_label_agreement"] = agreement.as_dict()
     table = pl.DataFrame([accuracy_row(name, m, pairs) for name, m in margins.items()])
     return figures, table

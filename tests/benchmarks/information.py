@@ -2,9 +2,10 @@
 
     python tests/benchmarks/information.py [row ...]     default: every row
 
-Rows: votes, redundancy, ross, mixed, permutations. 100 rules. Ours: median of five calls after a
-warm-up; peers: one call, on fewer rules, pairs or permutations where the output says so, scaled
-in time, not in memory. Before timing, both must give the same values. MB is what a call adds at
+Rows: votes, redundancy, ross, mixed, rules, permutations, and accuracy, which takes hours and is
+not among the default. 100 rules. Ours: median of five calls after a warm-up; peers: one call, on
+fewer rules, pairs or permutations where the output says so, scaled in time, not in memory. Before
+timing, both must give the same values where they are the same estimate. MB is what a call adds at
 most to the memory of the process (Linux), Numba's and scikit-learn's own arrays included, the
 inputs not counted.
 """
@@ -22,6 +23,7 @@ from sklearn.metrics import mutual_info_score
 
 import rulekit as rk
 from rulekit.information import neighbours
+from rulekit.information.halves import HALVINGS
 from rulekit.kernels.threads import cores
 from tests.oracles import gao_information
 
@@ -150,33 +152,66 @@ def ross() -> None:
 
 def mixed() -> None:
     n = 10_000
-    x, y = discrepancies(n, 1, 0.4)
-    far = 1e3 * y[:, None]  # as far apart as classes are here
-
-    def ours():
-        return info.mutual_information(x[:, 0], y, "mixed", "nats")
-
-    def peer():
-        return gao_information(x, far, 3)
-
-    offset = neighbours.digammas(n)[n] - np.log(n)  # ψ(N) here, log N there
-    assert abs(ours() - peer() - offset) < 1e-9
-    what = (
-        "Mixed_KSG, the algorithm that its authors published in Python, stated anew in\n"
-        "          tests/oracles.py: the same cKDTree queries in the same loop over points"
-    )
-    report(f"mixed MI with a discrete variable, N = {n:,}", ours, peer, 1, what, 50)
-
+    x, _ = discrepancies(n, 1, 0.0)
     second = x[:, 0] + np.random.default_rng(2).standard_normal(n)
+    offset = neighbours.digammas(n)[n] - np.log(n)  # ψ(N) here, log N there
+    for step in (0.0, 0.01):
+        u, v = (np.rint(z / step) * step if step else z for z in (x[:, 0], second))
 
-    def ours_pair():
-        return info.mutual_information(x[:, 0], second, "mixed", "nats")
+        def ours(u=u, v=v):
+            return info.mutual_information(u, v, "mixed", "nats")
 
-    def peer_pair():
-        return gao_information(x, second[:, None], 3)
+        def peer(u=u, v=v):
+            return gao_information(u[:, None], v[:, None], 3)
 
-    assert abs(ours_pair() - peer_pair() - offset) < 1e-9
-    report(f"mixed MI of two quantities, N = {n:,}", ours_pair, peer_pair, 1, what, 50)
+        assert step or abs(ours() - peer() - offset) < 1e-9
+        what = (
+            "Mixed_KSG, the algorithm that its authors published in Python, stated anew in\n"
+            "          tests/oracles.py: the same cKDTree queries in the same loop over points"
+        )
+        grid = f"in steps of {step}" if step else "without ties"
+        report(f"mixed MI of two quantities {grid}, N = {n:,}", ours, peer, 1, what, 50)
+
+
+def rules() -> None:
+    for n, aim in ((10_000, 3), (100_000, 10)):
+        x, y = discrepancies(n, RULES, 0.3)
+        x = np.round(x, 3).astype(np.float32)
+        info.rule_information(x[:500], y[:500])
+
+        def ours(x=x, y=y):
+            return info.rule_information(x, y)
+
+        def peer(x=x, y=y, half=n // 2):
+            mutual_info_classif(x[:half, -1:], y[:half], random_state=0)
+
+        fast, slow = seconds(ours, 3), seconds(peer) * RULES * 2 * HALVINGS
+        verdict = "meets" if fast <= aim else "MISSES"
+        print(f"estimates, intervals and p-values of {RULES} discrepancies, N = {n:,}")
+        print(f"  rulekit {fast:9.4f} s {peak(ours):9.1f} MB   {verdict} the aim of {aim} s")
+        print(
+            f"  peer    {slow:9.4f} s   mutual_info_classif on the halves that the intervals take,"
+        )
+        print(f"  ratio   {slow / fast:9.1f} ×   scaled from one", flush=True)
+
+
+def accuracy() -> None:
+    import polars as pl
+
+    repeats = {200: 400, 1000: 300, 10_000: 60, 100_000: 20}
+    frame = info.estimator_accuracy(repeats)
+    by = ["y", "dependent", "n"]
+    worst = frame.group_by(by, maintain_order=True).agg(
+        pl.col("bias").abs().max().alias("largest bias"),
+        pl.col("error").max().alias("its error, at most"),
+        pl.col("covers").min().alias("least coverage"),
+        pl.col("covers").mean().alias("mean coverage"),
+        pl.col("peer_bias").abs().max().alias("scikit-learn's largest bias"),
+    )
+    with pl.Config(tbl_rows=-1, tbl_cols=-1, tbl_width_chars=160, float_precision=4):
+        print(worst)
+    with pl.Config(tbl_rows=-1, tbl_cols=-1, tbl_width_chars=200, float_precision=4):
+        print(frame.filter((pl.col("bias").abs() > 0.01) | (pl.col("covers") < 0.93)), flush=True)
 
 
 def permutations() -> None:
@@ -208,8 +243,8 @@ def permutations() -> None:
 
 
 def main() -> None:
-    rows = {f.__name__: f for f in (votes, redundancy, ross, mixed, permutations)}
-    wanted = sys.argv[1:] or list(rows)
+    rows = {f.__name__: f for f in (votes, redundancy, ross, mixed, rules, permutations, accuracy)}
+    wanted = sys.argv[1:] or [name for name in rows if name != "accuracy"]
     for name in wanted:
         if name not in rows:
             raise SystemExit(f"unknown row {name!r}; allowed: {', '.join(rows)}")

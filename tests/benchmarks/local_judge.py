@@ -66,7 +66,7 @@ def judge(settings: dict, dtype: torch.dtype, device: str = "cpu", **more) -> Lo
             model = LlamaForCausalLM(config)
     finally:
         torch.set_default_dtype(before)
-    return LocalJudge(model.eval(), tokenizer, "random", **more)
+    return LocalJudge(model.eval(), tokenizer, "random", least_mass=0, **more)
 
 
 def conversations(tokenizer, tokens: int, n: int = 1) -> tuple[list[str], list[str]]:
@@ -126,6 +126,7 @@ def on_cpu(threads: int, repeats: int, sample: int, lengths: list[int]) -> None:
                     template,
                     tokens_per_batch=1,
                     attention="separate",
+                    least_mass=0,
                 )
                 talk = conversations(shared.tokenizer, tokens)
                 one_by_one, together = alone.rate(*talk, few), shared.rate(*talk, rules)
@@ -206,7 +207,13 @@ def on_gpu(responses: int, length: int, repeats: int) -> None:
     for attention in ("grouped", "flex"):
         for budget in (8_192, 16_384, 32_768):
             j = LocalJudge(
-                base.model, base.tokenizer, "random", base.template, budget, attention=attention
+                base.model,
+                base.tokenizer,
+                "random",
+                base.template,
+                budget,
+                attention=attention,
+                least_mass=0,
             )
             found[attention, budget], ratio = measure(
                 f"{attention}, {budget} a pass", j, responses, rules
@@ -220,6 +227,7 @@ def on_gpu(responses: int, length: int, repeats: int) -> None:
             base.template,
             batch * (length + 200),
             attention="separate",
+            least_mass=0,
         )
         alone[batch], _ = measure(f"one by one, about {batch} a batch", j, 2, rules)
     best = max(found.values()) / max(alone.values())

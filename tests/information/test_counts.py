@@ -115,7 +115,7 @@ def test_popcount_tables_equal_counting_one_by_one(n, m, seed):
 def test_votes_classes_and_few_values_stay_categories():
     votes, y = planted(40, 1, seed=23, zero=True)
     steps = np.random.default_rng(23).integers(20, size=400)
-    for x, z in ((votes[:, 0], y), (steps, steps % 5), (np.arange(4), np.arange(4) % 2)):
+    for x, z in ((votes[:, 0], y), (steps, steps % 2), (np.arange(4), np.arange(4) % 2)):
         for kind in (np.int8, np.float32):
             found = info.mutual_information(x.astype(kind), z)
             assert found == info.mutual_information(x, z, "miller_madow")

@@ -36,4 +36,6 @@ def rules():
 
 @pytest.fixture(scope="module")
 def judge(tokenizer):
-    return LocalJudge(build("llama", len(tokenizer)), tokenizer, "tiny", tokens_per_batch=600)
+    return LocalJudge(
+        build("llama", len(tokenizer)), tokenizer, "tiny", tokens_per_batch=600, least_mass=0.0
+    )

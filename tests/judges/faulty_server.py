@@ -36,6 +36,9 @@ class Server:
     one_a_request: bool = False  # as some servers, ignore `n`
     added: int = 0  # tokens of a system prompt of the server's own
     written: int = 1  # tokens an answer, whatever the request allows
+    model: str = ""  # what it says it is; the name it was asked for by default
+    fingerprint: str | None = None
+    finish: str = "length"  # why each answer ends
     latency: float = 0.0
     hold: Callable[[], object] = lambda: None  # called before each sound reply
     retry_after: str = "0.3"
@@ -133,7 +136,7 @@ class _Handler(BaseHTTPRequestHandler):
             text = drawn if "n" in body else tokens[0][0]
             choice = {
                 "index": index,
-                "finish_reason": "length",
+                "finish_reason": self.state.finish,
                 "message": {"role": "assistant", "content": text},
             }
             if body.get("logprobs") and self.state.logprobs:
@@ -146,7 +149,8 @@ class _Handler(BaseHTTPRequestHandler):
             "id": "1",
             "object": "chat.completion",
             "created": 0,
-            "model": body["model"],
+            "model": self.state.model or body["model"],
+            "system_fingerprint": self.state.fingerprint,
             "choices": choices,
         }
         if self.state.usage:
@@ -215,6 +219,16 @@ class _Handler(BaseHTTPRequestHandler):
         key = self.headers.get("Authorization", "")
         self._reply(401, {"error": {"message": f"wrong key: {key}"}})
 
+    def _fault_forbidden(self, body: dict) -> None:
+        """What moderation says to one prompt, and what a key without rights hears to all."""
+        self._reply(403, {"error": {"message": "flagged: violence"}})
+
+    def _fault_unfound(self, body: dict) -> None:
+        self._reply(404, {"error": {"message": "no such thing"}})
+
+    def _fault_unpaid(self, body: dict) -> None:
+        self._reply(402, {"error": {"message": "insufficient credits"}})
+
     def _fault_one_at_a_time(self, body: dict) -> None:
         if body.get("n", 1) > 1:
             self._reply(400, {"error": {"message": "Field 'n': must be 1"}})
@@ -232,6 +246,35 @@ class _Handler(BaseHTTPRequestHandler):
     def _fault_bad_request(self, body: dict) -> None:
         key = self.headers.get("Authorization", "")
         self._reply(400, {"error": {"message": f"context too long for {key}"}})
+
+    def _fault_quotes(self, body: dict) -> None:
+        """Some servers quote what they refuse."""
+        quoted = json.dumps({k: v for k, v in body.items() if k != "messages"})
+        self._reply(400, {"error": {"message": f"not allowed: {quoted}"}})
+
+    def _fault_five_at_most(self, body: dict) -> None:
+        self._at_most_five(body, 400, "Requested sample logprobs of 20, greater than the max: 5")
+
+    def _fault_five_validated(self, body: dict) -> None:
+        """It names no field."""
+        self._at_most_five(body, 422, "Input should be less than or equal to 5")
+
+    def _fault_five_in_detail(self, body: dict) -> None:
+        """It names the field far behind."""
+        where = {"loc": ["body", "x" * 300, "top_logprobs"]}
+        self._at_most_five(body, 400, f"1 error: {json.dumps(where)}")
+
+    def _at_most_five(self, body: dict, status: int, message: str) -> None:
+        if body.get("top_logprobs", 0) > 5:
+            self._reply(status, {"error": {"message": message}})
+        else:
+            self._reply(200, self._completion(body))
+
+    def _fault_refuses_logprobs(self, body: dict) -> None:
+        if body.get("logprobs"):
+            self._reply(400, {"error": {"message": "logprobs are not supported"}})
+        else:
+            self._reply(200, self._completion(body))
 
     def _fault_moved(self, body: dict) -> None:
         self._reply(307, {}, Location=f"{self.state.elsewhere}/chat/completions")

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import warnings
 
-import numpy as np
 import polars as pl
 
 from rulekit import RuleSet
@@ -35,12 +33,6 @@ def by_rule(body: dict) -> dict[str, float]:
 def judge_of(server: Server, **options) -> ServerJudge:
     options = {"method": "logprobs", "limits": Limits(timeout=20.0)} | options
     return ServerJudge("m", server.url, **options)
-
-
-def rate_quietly(judge: ServerJudge, *args) -> np.ndarray:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return judge.rate(*(args or (PROMPTS, RESPONSES, RULES)))
 
 
 class FakeTime:

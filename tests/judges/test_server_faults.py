@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 
@@ -9,19 +10,10 @@ import numpy as np
 import pytest
 
 from rulekit import RuleSet
+from rulekit.judges import Limits, Stopped
 from rulekit.judges.server.client import Pace, backoff, retry_after
-from rulekit.judges.server.judge import Limits
 from tests.judges.faulty_server import Server, serve
-from tests.judges.helpers import (
-    PASSING,
-    PROMPTS,
-    RESPONSES,
-    RULES,
-    by_rule,
-    judge_of,
-    rate_quietly,
-    steady,
-)
+from tests.judges.helpers import PASSING, PROMPTS, RESPONSES, RULES, by_rule, judge_of, steady
 
 
 @pytest.mark.parametrize("fault", PASSING)
@@ -30,12 +22,11 @@ def test_a_passing_fault_is_retried_and_changes_no_number(fault):
     limits = Limits(timeout=1.0 if fault in ("hang", "drip") else 20.0)
     with serve(faulty) as server, serve(Server(by_rule)) as sound:
         judge, other = judge_of(server, limits=limits), judge_of(sound)
-        np.testing.assert_array_equal(
-            judge.rate(PROMPTS, RESPONSES, RULES), other.rate(PROMPTS, RESPONSES, RULES)
-        )
+        rating, expected = (j.rate(PROMPTS, RESPONSES, RULES) for j in (judge, other))
+    np.testing.assert_array_equal(rating.probabilities, expected.probabilities)
     assert judge.spending.requests - judge.spending.retries == 8
     assert judge.spending.retries >= server.faults == 2  # more where a sound reply came late
-    assert not judge.last.failures
+    assert not rating.failures
 
 
 @pytest.mark.parametrize(
@@ -58,11 +49,11 @@ def test_a_lasting_fault_of_one_cell_leaves_nan_and_a_reason_there_alone(fault, 
 
     with serve(Server(by_rule, fault=hit, retry_after="0.1")) as server:
         judge = judge_of(server, limits=Limits(timeout=20.0, retries=1))
-        with pytest.warns(UserWarning, match=f"2 of 8 ratings failed and are NaN; 2 .*{reason}"):
-            p = judge.rate(PROMPTS, RESPONSES, RULES)
-    assert np.isnan(p[:, 2]).all()
-    assert not np.isnan(p[:, [0, 1, 3]]).any()
-    assert set(judge.last.failures) == {(0, 2), (1, 2)}
+        rating = judge.rate(PROMPTS, RESPONSES, RULES)
+    assert np.isnan(rating.probabilities[:, 2]).all()
+    assert rating.rated[:, [0, 1, 3]].all()
+    assert set(rating.failures) == {(0, 2), (1, 2)}
+    assert re.fullmatch(rf"2 of 8 ratings failed \(2 × .*{reason}.*\)", rating.gaps())
     assert judge.spending.requests == 6 + 2 * attempts
 
 
@@ -70,8 +61,8 @@ def test_a_lasting_fault_of_one_cell_leaves_nan_and_a_reason_there_alone(fault, 
 def test_a_reply_that_never_ends_fails_the_cell_when_its_time_is_up(fault):
     with serve(Server(steady, fault=lambda n, b: fault)) as server:
         judge = judge_of(server, limits=Limits(timeout=0.5, retries=1))
-        rate_quietly(judge, PROMPTS[:1], RESPONSES[:1], RuleSet(RULES.rules[:1]))
-    assert judge.last.failures == {(0, 0): "no answer within 0.5 s"}
+        rating = judge.rate(PROMPTS[:1], RESPONSES[:1], RuleSet(RULES.rules[:1]))
+    assert rating.failures == {(0, 0): "no answer within 0.5 s"}
     assert (judge.spending.requests, judge.spending.retries) == (2, 1)
 
 
@@ -112,48 +103,31 @@ def test_a_server_that_asks_for_too_long_a_wait_fails_the_cell_at_once():
     with serve(Server(steady, fault=lambda n, b: "rate_limited", retry_after="3600")) as server:
         judge = judge_of(server)
         begin = time.monotonic()
-        rate_quietly(judge, PROMPTS[:1], RESPONSES[:1], RULES)
+        rating = judge.rate(PROMPTS[:1], RESPONSES[:1], RULES)
     assert time.monotonic() - begin < 60
-    assert "asks to wait 3600 s" in judge.last.failures[0, 0]
-
-
-@pytest.mark.parametrize("fault", ["unauthorised", "no_quota"])
-def test_a_refused_key_or_account_stops_the_run_at_once(fault):
-    with serve(Server(steady, fault=lambda n, b: fault)) as server:
-        judge = judge_of(server, limits=Limits(concurrency=2))
-        assert np.isnan(rate_quietly(judge)).all()
-    assert len(server.requests) <= 2
-    assert len(judge.last.failures) == 8
-
-
-def test_a_key_that_is_revoked_on_the_way_stops_requests_that_wait_already():
-    with serve(Server(steady, fault=lambda n, b: "unauthorised" if n > 2 else None)) as server:
-        judge = judge_of(server, limits=Limits(concurrency=2))
-        p = rate_quietly(judge, PROMPTS, RESPONSES, RuleSet.from_texts(map(str, range(50))))
-    assert len(server.requests) <= 5
-    assert (~np.isnan(p[..., 0])).sum() == 3
-    assert len(judge.last.failures) == 97
+    assert "asks to wait 3600 s" in rating.failures[0, 0]
 
 
 def test_a_server_that_is_down_is_given_up():
     with serve(Server(steady, fault=lambda n, b: "broken")) as server:
         judge = judge_of(server, limits=Limits(concurrency=2, retries=0, give_up_after=5))
-        rate_quietly(judge, ["a"] * 30, ["b"] * 30, RULES)
+        rating = judge.rate(["a"] * 30, ["b"] * 30, RULES)
     assert len(server.requests) <= 6
-    assert len(judge.last.failures) == 120
-    assert "5 ratings in a row failed" in judge.last.failures[29, 3]
+    assert not rating.rated.any()
+    assert 5 <= len(rating.failures) <= 6
+    assert rating.stopped is Stopped.UNREACHABLE
+    assert rating.reason.startswith("5 ratings in a row failed, the last with HTTP 500")
 
 
 def test_a_server_that_is_down_is_given_up_for_a_single_response_too():
     with serve(Server(steady, fault=lambda n, b: "broken")) as server:
         judge = judge_of(server, limits=Limits(concurrency=1, retries=0, give_up_after=2))
-        with pytest.warns(UserWarning, match="ratings") as caught:
-            judge.rate(PROMPTS[:1], RESPONSES[:1], RULES)
+        rating = judge.rate(PROMPTS[:1], RESPONSES[:1], RULES)
     assert len(server.requests) == 2
-    told = [str(w.message) for w in caught]
-    assert told[0].startswith("2 ratings in a row failed, the last with HTTP 500")
-    assert told[0].endswith("2 of 4 ratings were not sent and are NaN")
-    assert told[1].startswith("2 of 4 ratings failed and are NaN; 2 × HTTP 500")
+    unsent, failed = rating.gaps().split("; ")
+    assert unsent.startswith("2 ratings in a row failed, the last with HTTP 500")
+    assert unsent.endswith("2 of 4 ratings were not sent")
+    assert failed.startswith("2 of 4 ratings failed (2 × HTTP 500")
 
 
 @pytest.mark.parametrize("fault", ["bad_request", "chatter", "no_logprobs", "broken"])
@@ -165,18 +139,18 @@ def test_what_ails_one_response_stops_no_run(fault, concurrency):
     limits = Limits(concurrency=concurrency, retries=0, give_up_after=2)
     with serve(Server(by_rule, fault=hit)) as server:
         judge = judge_of(server, limits=limits)
-        p = rate_quietly(judge)
-    assert set(judge.last.failures) == {(0, j) for j in range(4)}
-    assert not np.isnan(p[1]).any()
-    assert not judge.last.stopped
+        rating = judge.rate(PROMPTS, RESPONSES, RULES)
+    assert set(rating.failures) == {(0, j) for j in range(4)}
+    assert rating.rated.tolist() == [[False] * 4, [True] * 4]
+    assert rating.stopped is None
 
 
 def test_refusals_of_single_requests_never_stop_a_run():
     with serve(Server(steady, fault=lambda n, b: "bad_request" if n < 10 else None)) as server:
         judge = judge_of(server, limits=Limits(concurrency=1, give_up_after=2))
-        rate_quietly(judge, ["a"] * 4, ["b"] * 4, RULES)
+        rating = judge.rate(["a"] * 4, ["b"] * 4, RULES)
     assert len(server.requests) == 16
-    assert len(judge.last.failures) == 10
+    assert len(rating.failures) == 10
 
 
 def test_nobody_there_is_said_so():

@@ -14,7 +14,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from rulekit.judges.server.judge import Limits, ServerJudge
+from rulekit.judges import Limits, ServerJudge, score
 from tests.judges.faulty_server import Server, serve
 from tests.judges.helpers import (
     KEY,
@@ -23,7 +23,6 @@ from tests.judges.helpers import (
     RESPONSES,
     RULES,
     judge_of,
-    rate_quietly,
     steady,
     two_pairs,
 )
@@ -50,15 +49,15 @@ def test_a_key_never_shows_in_a_log_a_repr_a_warning_a_result_or_an_exception(mo
                 judge = judge_of(server, key_from="JUDGE_KEY", limits=limits)
                 with warnings.catch_warnings(record=True) as caught:
                     warnings.simplefilter("always")
-                    judge.rate(PROMPTS[:1], RESPONSES[:1], RULES)
+                    rating = judge.rate(PROMPTS[:1], RESPONSES[:1], RULES)
                 seen += [str(w.message) for w in caught]
                 sent = {request["_authorization"] for request in server.requests}
                 assert sent == {f"Bearer {KEY}"} or endless  # it is in use
-                seen += [repr(judge), judge.identity, repr(judge.last), str(judge.last.failures)]
+                seen += [repr(judge), judge.identity, repr(rating), rating.gaps()]
                 seen += [repr(judge.spending), repr(vars(judge))]
                 fresh = judge_of(server, key_from="JUDGE_KEY", method="auto", limits=limits)
                 seen += _failure(lambda j: j.identity, fresh)
-                seen += _failure(lambda j: j.score(two_pairs(), RULES), fresh)
+                seen += _failure(lambda j: score(two_pairs(), RULES, j), fresh)
     finally:
         logging.getLogger().removeHandler(handler)
         for logger, level in levels:
@@ -109,7 +108,7 @@ def test_a_notebook_that_rates_and_fails_holds_no_key(tmp_path, monkeypatch):
             "judge.rate(['Hello', 'Hi'], ['Hi', 'Hello'], rules)",
             "judge.spending",
             "judge.rate(['Hello'], ['Hi'], rules)",
-            "judge.last, vars(judge)",
+            "vars(judge)",
             "%xmode Verbose\nServerJudge('m', judge.base_url, key_from='JUDGE_KEY').identity",
         ]
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
@@ -136,7 +135,8 @@ def test_a_redirect_takes_no_key_elsewhere(monkeypatch):
         serve(Server(steady, fault=lambda n, b: "moved")) as server,
     ):
         server.elsewhere = other.url
-        rate_quietly(judge_of(server, key_from="JUDGE_KEY", limits=Limits(retries=0)))
+        judge = judge_of(server, key_from="JUDGE_KEY", limits=Limits(retries=0))
+        judge.rate(PROMPTS, RESPONSES, RULES)
     assert KEY not in json.dumps(other.requests)
 
 
@@ -147,9 +147,17 @@ def test_a_redirect_takes_no_key_elsewhere(monkeypatch):
         ({"base_url": f"http://u:{KEY}@h/v1"}, "base_url"),
         ({"base_url": f"http://h/v1?key={KEY}"}, "base_url"),
         ({"base_url": "h:8000"}, "base_url"),
-        ({"method": "guess"}, "method 'guess'; allowed: auto, logprobs, votes"),
+        ({"base_url": 7}, "base_url: allowed: an http or https address"),
+        ({"model": ""}, "model: ''; allowed: the name of a model"),
+        ({"method": "guess"}, "method: 'guess'; allowed: auto, logprobs, votes"),
         ({"template": "nice"}, "template"),
         ({"votes": 0}, "votes: 0"),
+        ({"votes": True}, "votes: True"),
+        ({"seed": "a"}, "seed: 'a'; allowed: whole numbers"),
+        ({"revision": 1.1}, "revision: 1.1; allowed: a text"),
+        ({"limits": 3}, "limits: 3; allowed: a mapping of concurrency, "),
+        ({"extra_body": KEY}, "extra_body: allowed: a mapping"),
+        ({"extra_body": {"api_key": {KEY}}}, "extra_body: allowed: a mapping"),
         ({"top_logprobs": 2.5}, "top_logprobs: 2.5"),
     ],
 )

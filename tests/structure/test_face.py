@@ -18,15 +18,21 @@ PACKAGE = Path(rk.__file__).parent
 STUBS = ("rulekit", "rulekit.judges", "rulekit.training")
 EXPECTED = {
     "Estimates",
+    "Identity",
+    "Incomplete",
     "Labels",
+    "RewardModel",
+    "RuleAdapter",
     "Rule",
     "RuleSet",
     "Scores",
     "Selection",
     "Store",
+    "accuracy",
     "annotate",
     "estimate",
     "information",
+    "judge",
     "judges",
     "label",
     "load_pairs",
@@ -38,6 +44,8 @@ EXPECTED = {
     "split_pairs",
     "studies",
     "theory",
+    "train_adapter",
+    "train_reward",
     "training",
 }
 MODULES = sorted(

@@ -125,11 +125,10 @@ def test_every_recipe_of_the_readme_is_one_with_its_parameters(monkeypatch):
     for arguments in asked:
         steps = runs.load_recipe(arguments.recipe)["steps"]
         for name, value in arguments.p:
-            yaml.safe_load(value)
-            taken = 0
+            given, taken = {name: yaml.safe_load(value)}, 0
             for step in steps:
                 try:
-                    runs.check_parameters(runs.notebook_path(step["notebook"]), {name: value})
+                    runs.check_parameters(runs.notebook_path(step["notebook"]), given)
                     taken += 1
                 except ValueError:
                     continue
@@ -139,9 +138,8 @@ def test_every_recipe_of_the_readme_is_one_with_its_parameters(monkeypatch):
 
 def test_papermill_is_shown_with_parameters_of_the_notebook():
     for words in written("papermill"):
-        given = dict(
-            zip(words[words.index("-p") + 1 :: 3], words[words.index("-p") + 2 :: 3], strict=True)
-        )
+        names, values = (words[words.index("-p") + i :: 3] for i in (1, 2))
+        given = dict(zip(names, map(yaml.safe_load, values), strict=True))
         runs.check_parameters(ROOT / words[0], given)
 
 
@@ -155,9 +153,9 @@ def desk(tiny_judge, tmp_path_factory) -> Path:
     for name in ("my-model", "m"):
         (folder / name).symlink_to(tiny_judge)
     rules = rk.RuleSet.load(ROOT / "data/rules.yaml")
-    width = 3 * rk.encoder.Encoder.load().embed(["text"]).shape[1]
-    adapter = rk.training.RuleAdapter(np.zeros((len(rules), width)), np.zeros(len(rules)))
-    adapter.save(folder / "adapter.npz", rules)
+    indices = np.array([[0, 1, 2, 3, 4]] * 2)
+    named = rk.Selection(indices, "given", 100, identity=rk.Identity.of(rules, pairs))
+    rk.train_adapter(pairs, named, epochs=1).save(folder / "adapter")
     labelled = {"prompt": "Hello.", "response": "Hi.", "rule": rules.texts[0], "label": "yes"}
     pl.DataFrame([labelled, labelled | {"response": "Go away.", "label": "no"}]).write_ndjson(
         folder / "labelled.jsonl"
@@ -175,7 +173,7 @@ def test_every_annotate_command_runs(words, desk, tmp_path, monkeypatch, capsys)
         assert cli.main(words) == 0
         options = {name: yaml.safe_load(value) for name, value in asked[0].o}
         monkeypatch.setenv(options["key_from"], "secret")
-        judge = rk.judges.judge_named("server", **options)
+        judge = rk.judge("server", **options)
         assert judge.limits.concurrency == options["limits"]["concurrency"]
         assert judge.prices.budget == options["prices"]["budget"]
         return

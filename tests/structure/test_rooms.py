@@ -17,7 +17,7 @@ ALLOWED = {
     "information": "kernels",
     "inputs": "files tables kernels",
     "selection": "tables kernels inputs information measures",
-    "labels": "tables kernels inputs selection measures",
+    "labels": "files tables kernels inputs selection measures",
     "theory": "kernels information inputs selection",
     "judges": "files encoder inputs",
     "rating": "files measures inputs selection labels judges.contract",
@@ -25,7 +25,7 @@ ALLOWED = {
     "studies": "files encoder measures information inputs selection labels theory judges rating training",
     "plots": "",
     "runs": "files",
-    "cli": "files inputs judges rating training runs",
+    "cli": "files inputs labels judges rating training runs",
 }
 
 

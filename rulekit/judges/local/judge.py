@@ -2,73 +2,42 @@
 
 The model reads the template's prompt through its own chat template and is asked for one word.
 All rules of a response (or, with `rule_first`, all responses of a rule) share one pass: see
-`shared_pass`. Notebooks and the command line call `LocalJudge.load` and `rate` or `score`.
+`shared_pass`. Notebooks and the command line call `LocalJudge.load`.
 """
 
 from __future__ import annotations
 
-import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-import polars as pl
+from pydantic import Field
 
 from rulekit.files import cache_folder, sha256, sha256_file, write_atomically
 from rulekit.inputs.pairs import dialogue
 from rulekit.inputs.rules import RuleSet
-from rulekit.inputs.scores import Scores
 from rulekit.judges import prompts as templates
-from rulekit.judges.contract import Rating, score_pairs
+from rulekit.judges.contract import Rating, Usage, keeping, wanted_cells
 from rulekit.judges.local.tokens import answer_tokens, encode, skeleton
-from rulekit.judges.prompts import ANSWERS, Template
+from rulekit.judges.mass import LEAST_MASS, enough_mass, too_little, warn_if_low
+from rulekit.judges.prompts import ANSWERS, PromptedJudge, Template
+from rulekit.judges.settings import Settings
+from rulekit.judges.texts import askable, compiled, markers_of, plain
 
 RULE_TOKENS = 256  # room kept for any rule, so that a cut never depends on which rules are asked
 _HALF, _FULL = 0.05, 1e-3  # allowed relative difference of shared and separate logits
 
 
-@dataclass(frozen=True)
-class Report:
-    """What one call of `rate` did.
-
-    Attributes
-    ----------
-    responses, ratings
-        How many were rated.
-    answer_mass_mean, answer_mass_min
-        Probability that the model gave to the three answers before renormalising, in [0, 1]:
-        low where it would rather say something else.
-    truncated, tokens_cut
-        Responses whose conversation was cut, and the tokens that were lost.
-    tokens, tokens_one_by_one
-        Processed, and what one pass a rating would have processed.
-    way
-        `grouped`, `flex` or `separate`: how the ratings shared their computation.
-    seconds
-        Wall clock.
-    """
-
-    responses: int
-    ratings: int
-    answer_mass_mean: float
-    answer_mass_min: float
-    truncated: int
-    tokens_cut: int
-    tokens: int
-    tokens_one_by_one: int
-    way: str
-    seconds: float
-
-    @property
-    def token_ratio(self) -> float:
-        """How many times fewer tokens than with one pass a rating."""
-        return self.tokens_one_by_one / max(self.tokens, 1)
+class _Numbers(Settings):
+    tokens_per_batch: int | None = Field(ge=1, description="whole numbers from 1")
+    max_tokens: int | None = Field(ge=1, description="whole numbers from 1")
+    least_mass: float = Field(ge=0, le=1, description="from 0 to 1")
 
 
 @dataclass(eq=False)
-class LocalJudge:
+class LocalJudge(PromptedJudge):
     """A causal language model that answers yes, no or irrelevant; made by `load`.
 
     Parameters
@@ -78,7 +47,7 @@ class LocalJudge:
     name
         Stands in the identity for the weights: name and revision, or folder and digest.
     template
-        A `Template` or the name of a registered one.
+        The name of a registered template, a `Template`, or its fields as a mapping.
     tokens_per_batch
         Upper bound of one pass, in tokens; by default 1,024 on a CPU, where larger temporaries fall
         out of its caches, and 32,768 on a GPU.
@@ -86,28 +55,33 @@ class LocalJudge:
         Longest prompt, in tokens; by default what the model's positions allow.
     attention
         `grouped`, `flex`, or `separate` for one sequence a rating (the reference).
+    least_mass
+        The least answer mass that makes a rating, in [0, 1]; a cell with less fails. It decides
+        which ratings a store holds, and so is part of the identity.
 
     Raises
     ------
     ValueError
-        If the chat template alters the conversation, or the tokenizer cannot tell the three
-        answers apart.
+        For settings out of range, or if the chat template alters the conversation, or the
+        tokenizer cannot tell the three answers apart.
     """
 
     model: object  # transformers.PreTrainedModel
     tokenizer: object  # transformers.PreTrainedTokenizerBase
     name: str
-    template: Template | str = templates.DEFAULT
+    template: str | Mapping | Template = templates.DEFAULT
     tokens_per_batch: int | None = None
     max_tokens: int | None = None
     attention: str | None = None
-    report: Report | None = field(default=None, init=False)
-    last: Rating | None = field(default=None, init=False, repr=False)
+    least_mass: float = LEAST_MASS
     _verified: int = field(default=0, init=False)  # longest sequence checked against its own pass
+    _warned: bool = field(default=False, init=False)  # of an answer mass that is low
 
     def __post_init__(self) -> None:
         from rulekit.judges.local.shared_pass import WAYS, refusal
 
+        for name, value in _Numbers(**{n: getattr(self, n) for n in _Numbers.model_fields}):
+            setattr(self, name, value)
         on_gpu = self.model.get_input_embeddings().weight.device.type == "cuda"
         self.template = templates.template_named(self.template)
         self.attention = self.attention or ("flex" if on_gpu else "grouped")
@@ -122,33 +96,35 @@ class LocalJudge:
         self.max_tokens = min(self.max_tokens or longest or 8_192, longest or 8_192)
         self.pieces, self.closed = skeleton(self.tokenizer, self.template)
         self.spellings = answer_tokens(self.tokenizer)
+        self.marks = compiled(self.template.marks, *markers_of(self.tokenizer, split=True))
 
     @classmethod
     def load(
         cls,
         model: str | Path,
         revision: str | None = None,
-        template: Template | str = templates.DEFAULT,
+        template: str | Mapping | Template = templates.DEFAULT,
         dtype: str | None = None,
         device: str | None = None,
-        **settings,
+        tokens_per_batch: int | None = None,
+        max_tokens: int | None = None,
+        attention: str | None = None,
+        least_mass: float = LEAST_MASS,
     ) -> LocalJudge:
         """Load a model as a judge.
 
         Parameters
         ----------
         model
-            A folder, or a name on the hub.
+            A folder, or a name on the hub. What looks like a path must be a folder.
         revision
             Commit, tag or branch on the hub.
-        template
-            A `Template` or the name of a registered one.
+        template, tokens_per_batch, max_tokens, attention, least_mass
+            As for `LocalJudge`.
         dtype
             `float32`, `bfloat16` or `float16`; by default bfloat16 on a GPU, else float32.
         device
             As torch names it; by default the GPU if there is one.
-        settings
-            `tokens_per_batch`, `max_tokens`, `attention`: see the class.
 
         Returns
         -------
@@ -157,11 +133,12 @@ class LocalJudge:
         Raises
         ------
         ValueError
-            For an unknown dtype, and as for `LocalJudge`.
+            For an unknown dtype or a folder that there is not, and as for `LocalJudge`.
         """
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
+        model = _folder_or_name(model)
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         dtype = dtype or ("bfloat16" if device.startswith("cuda") else "float32")
         if dtype not in (allowed := ("float32", "bfloat16", "float16")):
@@ -172,11 +149,12 @@ class LocalJudge:
         )
         commit = getattr(network.config, "_commit_hash", None)
         name = f"{model}@{commit}" if commit else f"weights {_folder_digest(Path(model))}"
-        return cls(network.to(device).eval(), tokenizer, name, template, **settings)
+        settings = (template, tokens_per_batch, max_tokens, attention, least_mass)
+        return cls(network.to(device).eval(), tokenizer, name, *settings)
 
     @property
     def identity(self) -> str:
-        """Everything a rating depends on: weights, template, tokens of the prompt, dtype, limit.
+        """Everything a rating depends on: weights, template, tokens of the prompt, dtype, limits.
 
         How passes are batched is not part of it: that changes ratings by rounding only.
         """
@@ -184,10 +162,11 @@ class LocalJudge:
         dtype = str(self.model.dtype).removeprefix("torch.")
         return (
             f"local {self.name} {dtype} template {self.template.name}:{self.template.hash[:16]} "
-            f"tokens {words} max {self.max_tokens}"
+            f"tokens {words} max {self.max_tokens} plain {sha256(self.marks.pattern)[:16]} "
+            f"mass {self.least_mass:g}"
         )
 
-    def with_template(self, template: Template | str) -> LocalJudge:
+    def with_template(self, template: str | Mapping | Template) -> LocalJudge:
         """The same model asked in other words."""
         return replace(self, template=template)
 
@@ -197,95 +176,92 @@ class LocalJudge:
         responses: Sequence[str],
         rules: RuleSet,
         mask: np.ndarray | None = None,
-    ) -> np.ndarray:
-        """Rate responses under rules, as `rulekit.judges.Rater.rate` says.
+    ) -> Rating:
+        """Rate responses under rules, as `rulekit.judges.Judge.rate` says.
 
         Returns
         -------
-        As for `Rater.rate`; every wanted rating is there. `report` then tells what the call did,
-        `last` holds the ratings with the answer mass of each, those of an interrupted call too.
+        The rating; its `mass` is the probability that the model gave to the three answers. A cell
+        fails whose mass is below `least_mass`, or whose texts no tokenizer can read.
 
         Raises
         ------
         ValueError
-            If lengths or shapes differ, or a rule has more than `RULE_TOKENS` tokens (a quarter
-            of `max_tokens` where that is less).
+            If arguments do not fit, or a rule has more than `RULE_TOKENS` tokens (a quarter of
+            `max_tokens` where that is less).
 
         Notes
         -----
         With m_a the probability that the next token begins a spelling of answer a, gives
-        m_a / Σ m; the sum Σ m is reported as the answer mass. A conversation that is too long
-        loses the beginning of its prompt first, then the end of its response; instruction, rule
-        and question are never cut.
+        m_a / Σ m; the sum Σ m is the answer mass. A conversation that is too long loses the
+        beginning of its prompt first, then the end of its response; instruction, rule and question
+        are never cut. Markers of a chat in the texts are read as plain text, and what the
+        tokenizer would not read so, or is a mark of the prompt itself, is made plain before.
         """
-        start = time.perf_counter()
-        wanted = _wanted(mask, len(prompts), len(responses), len(rules))
-        talks, cut = self._conversations(prompts, responses)
-        asked = self._rules(rules)
-        trees, cells = self._trees(talks, asked, wanted)
-        tokens_alone = sum(
-            len(t.prefix) * len(t.suffixes) + sum(map(len, t.suffixes)) for t in trees
-        )
-        out = np.full((*wanted.shape, len(ANSWERS)), np.nan, np.float32)
-        self.last = Rating(out, np.full(wanted.shape, np.nan, np.float32))
-        if trees:
-            self._verify(trees)
-        for (rows, columns), answers in self._passes(trees, cells):
-            out[rows, columns] = answers[:, :3]
-            self.last.mass[rows, columns] = answers[:, 3]
-        mass = self.last.mass[wanted] if wanted.any() else np.array([np.nan])
-        shared = sum(len(t.prefix) + sum(map(len, t.suffixes)) for t in trees)
-        self.report = Report(
-            len(responses),
-            int(wanted.sum()),
-            float(mass.mean()),
-            float(mass.min()),
-            sum(c > 0 for c in cut),
-            sum(cut),
-            tokens_alone if self.attention == "separate" else shared,
-            tokens_alone,
-            self.attention,
-            time.perf_counter() - start,
-        )
-        if self.report.answer_mass_mean < 0.5:
-            warnings.warn(
-                f"the three answers hold {self.report.answer_mass_mean:.1%} of the probability: "
-                f"{self.name} would rather say something else",
-                stacklevel=2,
-            )
-        return out
+        wanted = wanted_cells(prompts, responses, rules, mask)
+        rating = Rating.blank(*wanted.shape)
+        wanted = askable(prompts, responses, rules, wanted, rating.failures)
+        rows, columns = wanted.any(axis=1), wanted.any(axis=0)
+        talks, rating.usage = self._conversations(prompts, responses, rows)
+        trees, cells = self._trees(talks, self._rules(rules, columns), wanted)
+        masses = []
+        with keeping(rating):
+            if trees:
+                self._verify(trees)
+            for where, answers, n_tokens, one_by_one in self._passes(trees, cells):
+                masses.append(answers[:, 3])
+                self._enter(rating, where, answers)
+                rating.usage.tokens += n_tokens
+                rating.usage.tokens_one_by_one += one_by_one
+        if masses and not self._warned:
+            self._warned = warn_if_low(np.concatenate(masses), self.name)
+        return rating
 
-    def score(self, pairs: pl.DataFrame, rules: RuleSet) -> Scores:
-        """Scores of pairs; a response that occurs in several pairs is rated once."""
-        return score_pairs(self.rate, pairs, rules)
+    def _enter(self, rating: Rating, where, answers: np.ndarray) -> None:
+        """Answers, (n, 6) as `_answers` gives them, as ratings of their cells or as failures."""
+        rows, columns = where
+        enough = enough_mass(answers[:, 3], self.least_mass)
+        made = rows[enough], columns[enough]
+        rating.probabilities[made], rating.mass[made] = answers[enough, :3], answers[enough, 3]
+        for at in np.flatnonzero(~enough):
+            mass, share, token = answers[at, 3:].tolist()
+            reason = too_little(mass, self.tokenizer.decode([int(token)]), share, self.least_mass)
+            rating.failures[int(rows[at]), int(columns[at])] = reason
 
-    def _conversations(self, prompts, responses) -> tuple[list[list[list[int]]], list[int]]:
-        """Token ids of prompt and response within the limit, and how many tokens each lost."""
+    def _conversations(self, prompts, responses, asked) -> tuple[list[list[list[int]]], Usage]:
+        """Token ids of prompt and response within the limit, of rows that are asked about."""
         room = self.max_tokens - sum(len(p) for p in self.pieces if isinstance(p, list))
         room -= self._rule_room()
         if room < 2:
             raise ValueError(f"max_tokens {self.max_tokens} leaves no room for a conversation")
-        talks, cut = [], []
-        for prompt, response in zip(prompts, responses, strict=True):
-            p = self._read("prompt", dialogue(prompt))
-            r = self._read("response", response)
+        talks, usage = [], Usage()
+        for prompt, response, wanted in zip(prompts, responses, asked, strict=True):
+            if not wanted:
+                talks.append([[], []])
+                continue
+            prompt = dialogue(prompt)
+            p, r = self._read("prompt", prompt), self._read("response", response)
             lost = max(0, len(p) + len(r) - room)
             kept = max(len(p) - lost, min(len(p), room // 4))  # of the prompt, its end
             if len(r) > room - kept:
                 r = r[: room - kept - 1] + r[-1:]  # the last token carries the line break
             talks.append([p[len(p) - kept :], r])
-            cut.append(lost)
-        return talks, cut
+            usage.truncated += lost > 0
+            usage.tokens_cut += lost
+            usage.neutralised += any(map(self.marks.search, (prompt, response)))
+        return talks, usage
 
-    def _rules(self, rules: RuleSet) -> list[list[int]]:
-        asked = [self._read("rule", text) for text in rules.texts]
-        for rule, ids in zip(rules, asked, strict=True):
+    def _rules(self, rules: RuleSet, asked: np.ndarray) -> list[list[int]]:
+        given = zip(rules.texts, asked, strict=True)
+        read = [self._read("rule", text) if wanted else [] for text, wanted in given]
+        for rule, ids in zip(rules, read, strict=True):
             if len(ids) > (most := self._rule_room()):
                 raise ValueError(f"rule {rule.id!r} has {len(ids)} tokens; allowed: up to {most}")
-        return asked
+        return read
 
     def _read(self, place: str, text: str) -> list[int]:
-        return encode(self.tokenizer, text + "\n" * (place in self.closed))
+        text = plain(text, self.marks)
+        return encode(self.tokenizer, text + "\n" * (place in self.closed)) if text else []
 
     def _rule_room(self) -> int:
         return min(RULE_TOKENS, self.max_tokens // 4)
@@ -313,7 +289,7 @@ class LocalJudge:
         return trees, cells
 
     def _passes(self, trees, cells):
-        """Run the trees; yield the cells and the answers, (n, 4), pass by pass."""
+        """Run the trees; yield cells, their answers, (n, 6), tokens run and run one by one."""
         from rulekit.judges.local import shared_pass
 
         if self.attention == "separate":
@@ -322,23 +298,31 @@ class LocalJudge:
                 answers = shared_pass.run_separately(
                     self.model, whole, self.tokens_per_batch, self._answers
                 )
-                yield where, answers.cpu().numpy()
+                tokens = sum(map(len, whole))
+                yield where, answers.cpu().numpy(), tokens, tokens
             return
         for branch, answers in shared_pass.run(
             self.model, trees, self.tokens_per_batch, self._answers, self.attention
         ):
             part = slice(branch.start, branch.stop)
-            rows, columns = cells[branch.tree]
-            yield (rows[part], columns[part]), answers.cpu().numpy()
+            tree, (rows, columns) = trees[branch.tree], cells[branch.tree]
+            own = sum(map(len, tree.suffixes[part]))
+            shared, alone = branch.prefix * len(tree.prefix), len(answers) * len(tree.prefix)
+            yield (rows[part], columns[part]), answers.cpu().numpy(), own + shared, own + alone
 
     def _answers(self, logits):
-        """Logits (n, vocabulary) → P(no), P(irrelevant), P(yes), answer mass: (n, 4)."""
+        """Logits (n, vocabulary) → P(no), P(irrelevant), P(yes), answer mass, (n, 6).
+
+        With the likeliest token's probability and number at the end.
+        """
         import torch
 
         total = logits.logsumexp(-1)
         each = torch.stack([logits[:, self.spellings[a]].logsumexp(-1) for a in ANSWERS], -1)
         mass = (each.logsumexp(-1) - total).exp()
-        return torch.cat([each.softmax(-1), mass[:, None]], dim=-1)
+        top = logits.max(-1)
+        rest = torch.stack([mass, (top.values - total).exp(), top.indices.to(mass.dtype)], -1)
+        return torch.cat([each.softmax(-1), rest], dim=-1)
 
     def _verify(self, trees) -> None:
         """Compare a shared pass with separate ones at the longest prefix; fall back if they differ.
@@ -372,17 +356,15 @@ class LocalJudge:
         self.attention = "separate"
 
 
-def _wanted(mask, n_prompts: int, n_responses: int, n_rules: int) -> np.ndarray:
-    if n_prompts != n_responses:
-        raise ValueError(f"{n_prompts} prompts and {n_responses} responses; allowed: as many")
-    if mask is None:
-        return np.ones((n_responses, n_rules), bool)
-    mask = np.asarray(mask)
-    if mask.shape != (n_responses, n_rules) or mask.dtype != bool:
-        raise ValueError(
-            f"mask is {mask.dtype} {mask.shape}; allowed: bool ({n_responses}, {n_rules})"
-        )
-    return mask
+def _folder_or_name(model: str | Path) -> str | Path:
+    """A model that looks like a path must be a folder: the hub is not asked for it."""
+    text = str(model)
+    path = Path(text).expanduser()
+    if path.is_dir():
+        return path
+    if isinstance(model, Path) or text.startswith((".", "/", "~")) or text.count("/") > 1:
+        raise ValueError(f"model: no such folder: {text}; allowed: a folder, or a name on the hub")
+    return model
 
 
 def _folder_digest(folder: Path) -> str:

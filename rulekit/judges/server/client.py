@@ -15,16 +15,21 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from rulekit.judges.contract import RunStopped
+from pydantic import Field
+
+from rulekit.judges.contract import Stopped
+from rulekit.judges.server.secrets import hiding
 from rulekit.judges.server.spending import Purse
+from rulekit.judges.settings import Settings
 
 _FIRST_WAIT, _MOST_WAIT = 0.5, 60.0  # seconds: the ceiling of the first and of any back-off
 _RETRIED = {408, 409, 425, 429}  # and every 5xx
-_REFUSED = {401, 403, 404}  # the next request would fare no better
+REFUSED = {401, 403, 404}  # this request or all: what else is answered tells
+_ENDED = 402  # nothing is left to pay with
+_GREETING = [{"role": "user", "content": "Is the sky blue? Answer with a single word: yes or no."}]
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(Settings):
     """How hard a server may be driven, and how long it is waited for.
 
     Parameters
@@ -46,6 +51,11 @@ class Limits:
         connections, malformed replies) before the rest is not sent; those of a single response
         stop nothing where others are asked about. What ails one request, such as a prompt that
         is too long or an answer that is none, never counts.
+    refusals
+        Requests in a row that may be refused (401, 403, 404) before a greeting asks whether the
+        server refuses everything, and nothing more is sent if so; the first refusal of a judge
+        that had no answer yet asks at once. A refusal alone, such as that of moderation, fails its
+        cell.
 
     Raises
     ------
@@ -53,52 +63,72 @@ class Limits:
         If a value is out of its range.
     """
 
-    concurrency: int = 8
-    requests_per_minute: float = math.inf
-    tokens_per_minute: float = math.inf
-    timeout: float = 60.0
-    retries: int = 6
-    longest_wait: float = 300.0
-    give_up_after: int = 20
+    concurrency: int = Field(8, ge=1, description="whole numbers from 1")
+    requests_per_minute: float = Field(math.inf, gt=0, description="above 0")
+    tokens_per_minute: float = Field(math.inf, gt=0, description="above 0")
+    timeout: float = Field(60.0, gt=0, description="above 0")
+    retries: int = Field(6, ge=0, description="whole numbers from 0")
+    longest_wait: float = Field(300.0, gt=0, description="above 0")
+    give_up_after: int = Field(20, ge=1, description="whole numbers from 1")
+    refusals: int = Field(10, ge=1, description="whole numbers from 1")
 
-    def __post_init__(self) -> None:
-        for name in ("concurrency", "give_up_after", "retries"):
-            value, least = getattr(self, name), 0 if name == "retries" else 1
-            if not isinstance(value, int) or value < least:
-                raise ValueError(f"{name}: {value!r}; allowed: whole numbers from {least}")
-        for name in ("requests_per_minute", "tokens_per_minute", "timeout", "longest_wait"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name}: {getattr(self, name)!r}; allowed: above 0")
+
+class RunStopped(Exception):
+    """No further request makes sense; the message says why and holds no key."""
 
 
 class CellFailed(Exception):
     """One request has failed for good; the message says why and holds no key.
 
     `server_wide` tells trouble of the server, which other requests may share, from what ails
-    this request alone.
+    this request alone; `status` and `said` are the HTTP status and all of the server's words.
     """
 
-    def __init__(self, reason: str, server_wide: bool = False) -> None:
+    def __init__(
+        self, reason: str, server_wide: bool = False, status: int = 0, said: str = ""
+    ) -> None:
         super().__init__(reason)
-        self.server_wide = server_wide
+        self.server_wide, self.status, self.said = server_wide, status, said
+
+
+@dataclass
+class Row:
+    """Refusals since the last reply, in a judge's life, and whether there was a reply at all."""
+
+    refused: int = 0
+    answered: bool = False
+
+    def doubtful(self, refusals: int) -> bool:
+        """Whether the server may refuse everything: it never replied, or so many times in a row."""
+        return not self.answered or (self.refused > 0 and self.refused % refusals == 0)
 
 
 class Client:
     """Sends requests to one server under limits and prices; lives as long as its event loop.
 
-    The key is read from the environment for the client library alone and never kept here.
+    `extra` are fields of every request. The key is read from the environment for the client library
+    alone; neither it nor a secret among the fields shows in what comes out of here.
     """
 
     def __init__(
-        self, base_url: str, key_from: str | None, limits: Limits, purse: Purse, pace: Pace
+        self,
+        base_url: str,
+        key_from: str | None,
+        extra: Mapping,
+        limits: Limits,
+        purse: Purse,
+        pace: Pace,
+        row: Row,
     ) -> None:
         from openai import AsyncOpenAI
 
-        self.key_from, self.limits, self.pace = key_from, limits, pace
-        self.purse, self.spending = purse, purse.spending
+        self.extra, self.limits, self.pace, self.purse, self.row = extra, limits, pace, purse, row
+        self.hide = hiding(extra, os.environ.get(key_from) if key_from else None)
         self.gate, self.alone = asyncio.Semaphore(limits.concurrency), asyncio.Lock()
+        self.greeting = asyncio.Lock()
         self.in_flight, self.settled = 0, asyncio.Event()  # set when one is no longer in flight
-        self.stopped = ""  # why nothing more is sent, once that is so
+        self.stopped: Stopped | None = None  # why nothing more is sent, once that is so
+        self.reason = ""  # the sentence that tells it
         # A server that asks for no key must not see one that happens to be in the environment.
         self.openai = AsyncOpenAI(
             base_url=base_url,
@@ -111,9 +141,10 @@ class Client:
         """Close the connections."""
         await self.openai.close()
 
-    def stop(self, reason: str) -> None:
+    def stop(self, stopped: Stopped, reason: str) -> None:
         """Send nothing more; the first reason stays."""
-        self.stopped = self.stopped or reason
+        if self.stopped is None:
+            self.stopped, self.reason = stopped, reason
 
     async def complete(self, body: Mapping, n_bytes: int, most_written: int) -> object:
         """One reply that has choices.
@@ -132,7 +163,8 @@ class Client:
         CellFailed
             If every attempt failed or the server refuses this request.
         RunStopped
-            If the budget might be exceeded, the server refuses all requests, or `stopped` is set.
+            If the budget might be exceeded, the server refuses a greeting too or says that nothing
+            is left to pay with, or `stopped` is set.
         """
         async with self.gate:
             async with self.alone:  # until a reply has shown what the server adds to a prompt
@@ -146,9 +178,9 @@ class Client:
             reply, trouble = await self._pay_for_one(body, n_bytes, most_written, attempt > 0)
             if trouble is None:
                 return reply
-            if trouble.refused:
-                self.stop(trouble.reason)
-                raise RunStopped(self.stopped)
+            if trouble.ended or (trouble.refused and await self._refuses_all(body, most_written)):
+                self.stop(Stopped.REFUSED, trouble.reason)
+                raise RunStopped(self.reason)
             if not trouble.again or attempt == self.limits.retries:
                 break
             if trouble.wait > self.limits.longest_wait:
@@ -157,7 +189,20 @@ class Client:
             # All requests heed the server's wish; jitter then spreads this one's return.
             self.pace.pause(trouble.wait)
             await asyncio.sleep(trouble.wait + backoff(attempt))
-        raise CellFailed(trouble.reason, server_wide=trouble.again)
+        raise CellFailed(trouble.reason, trouble.again, trouble.status, trouble.said)
+
+    async def _refuses_all(self, body: Mapping, most_written: int) -> bool:
+        """Whether a refusal is not this request's alone: where it may be so, a greeting asks."""
+        self.row.refused += 1
+        if not self.row.doubtful(self.limits.refusals):
+            return False
+        async with self.greeting:
+            if not self.row.doubtful(self.limits.refusals):  # another one has asked meanwhile
+                return False
+            n_bytes = sum(len(m["content"]) for m in _GREETING)
+            asked = body | {"messages": _GREETING}
+            _, trouble = await self._pay_for_one(asked, n_bytes, most_written, False)
+        return trouble is not None and (trouble.refused or trouble.ended)
 
     async def _pay_for_one(
         self, body: Mapping, n_bytes: int, most_written: int, again: bool
@@ -168,8 +213,7 @@ class Client:
         self.in_flight += 1
         try:
             estimate = await self.pace.start(n_bytes, most_written)
-            self.spending.requests += 1
-            self.spending.retries += again
+            self.purse.book(requests=1, retries=int(again))
             reply, trouble = await self._attempt(body, bound)
         finally:
             self.purse.reserved -= bound
@@ -182,11 +226,14 @@ class Client:
             self.pace.correct(n_bytes, prompt, prompt + written - estimate)
             if written > most_written:
                 self.stop(
+                    Stopped.MISBEHAVED,
                     f"the server wrote {written} tokens where at most {most_written} were asked "
                     "for; allowed: one that heeds max_completion_tokens, or a limit of its own "
-                    "in `extra_body`"
+                    "in `extra_body`",
                 )
-        self.purse.learned |= trouble is None
+        if trouble is None:
+            self.purse.learned = self.row.answered = True
+            self.row.refused = 0
         return reply, trouble
 
     async def _covered(self, n_bytes: int, most_written: int) -> float:
@@ -196,9 +243,9 @@ class Client:
             await self.settled.wait()  # those in flight may cost less than their bounds
             bound = self.purse.bound(n_bytes, most_written)
         if not self.purse.covers(bound):
-            self.stop(f"the budget of {self.purse.prices.budget:g} is used up")
+            self.stop(Stopped.BUDGET, f"the budget of {self.purse.prices.budget:g} is used up")
         if self.stopped:  # perhaps while this request waited for its turn
-            raise RunStopped(self.stopped)
+            raise RunStopped(self.reason)
         return bound
 
     async def _attempt(self, body: Mapping, bound: float) -> tuple[object, _Trouble | None]:
@@ -207,9 +254,10 @@ class Client:
         try:
             # The library's own timeout restarts with every byte; this one does not.
             async with asyncio.timeout(self.limits.timeout):
-                reply = await self.openai.chat.completions.create(**body)
+                extra = self.extra or None
+                reply = await self.openai.chat.completions.create(**body, extra_body=extra)
         except asyncio.CancelledError:
-            self.spending.uncertain_cost += bound  # the server may go on without us
+            self.purse.book(uncertain_cost=bound)  # the server may go on without us
             raise
         except (TimeoutError, openai.APITimeoutError):
             return None, _Trouble(f"no answer within {self.limits.timeout:g} s", billed=True)
@@ -225,29 +273,33 @@ class Client:
 
     def _refusal(self, error) -> _Trouble:
         status = error.status_code
-        text = " ".join(str(error.message).split())
-        if self.key_from:  # some servers quote the key that they refuse
-            text = text.replace(os.environ.get(self.key_from) or "\0", "[key]")
+        text = " ".join(self.hide(str(error.message)).split())  # some quote the key they refuse
         reason = f"HTTP {status}: {text[:200]}"
-        if status in _REFUSED or error.code == "insufficient_quota":
-            return _Trouble(reason, again=False, refused=True)
+        if status == _ENDED or error.code == "insufficient_quota":
+            return _Trouble(reason, again=False, ended=True)
+        if status in REFUSED:
+            return _Trouble(reason, again=False, refused=True, status=status, said=text)
         if status in _RETRIED or status >= 500:
             return _Trouble(reason, wait=retry_after(error.response.headers))
-        return _Trouble(reason, again=False)
+        return _Trouble(reason, again=False, status=status, said=text)
 
     def _book(self, reply, trouble, bound: float) -> tuple[int, int] | tuple[None, None]:
         """Enter a reply in the spending; gives its tokens, read and written, where it counts them."""
-        spending, usage = self.spending, getattr(reply, "usage", None)
+        usage = getattr(reply, "usage", None)
         prompt, written = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
         if prompt is None or written is None:
-            spending.uncertain_cost += bound if trouble is None or trouble.billed else 0.0
+            if trouble is None or trouble.billed:
+                self.purse.book(uncertain_cost=bound)
             return None, None
         details = getattr(usage, "prompt_tokens_details", None)
         cached = min(_count(details, "cached_tokens") or 0, prompt)
-        spending.prompt_tokens += prompt
-        spending.cached_tokens += cached
-        spending.completion_tokens += written
-        spending.cost += self.purse.prices.cost(prompt, written, cached)
+        self.purse.book(
+            prompt_tokens=prompt,
+            cached_tokens=cached,
+            completion_tokens=written,
+            tokens=prompt + written,
+            cost=self.purse.prices.cost(prompt, written, cached),
+        )
         return prompt, written
 
 
@@ -255,9 +307,12 @@ class Client:
 class _Trouble:
     reason: str
     again: bool = True  # worth another attempt
-    refused: bool = False  # no request will do better
+    refused: bool = False  # perhaps no request will do better
+    ended: bool = False  # no request will do better
     billed: bool = False  # the server may have done the work
     wait: float = 0.0  # seconds that the server asks for
+    status: int = 0  # of a refusal
+    said: str = ""  # with a refusal, all of it
 
 
 class Pace:

@@ -10,32 +10,43 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
-import os
 import threading
 import warnings
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
 
 import numpy as np
-import polars as pl
 
+from rulekit.files import sha256
+from rulekit.inputs.pairs import dialogue
 from rulekit.inputs.rules import RuleSet
-from rulekit.inputs.scores import Scores
 from rulekit.judges import prompts as templates
-from rulekit.judges.contract import NOT_SENT, Rating, RunStopped, score_pairs
-from rulekit.judges.prompts import Template
-from rulekit.judges.server.answers import answer_mass, first_token, vote_counts
-from rulekit.judges.server.client import CellFailed, Client, Limits, Pace
-from rulekit.judges.server.spending import Prices, Purse, Spending
+from rulekit.judges.answered import Answered
+from rulekit.judges.contract import Rating, Spending, Stopped, keeping, wanted_cells
+from rulekit.judges.mass import LEAST_MASS, warn_if_low
+from rulekit.judges.prompts import PromptedJudge, Template
+from rulekit.judges.server.answers import (
+    FILTERED,
+    Answer,
+    filtered,
+    first_token,
+    from_tokens,
+    from_votes,
+)
+from rulekit.judges.server.client import REFUSED, CellFailed, Client, Limits, Pace, Row, RunStopped
+from rulekit.judges.server.loop import run
+from rulekit.judges.server.options import Options, check_url, markers
+from rulekit.judges.server.secrets import Body, shown
+from rulekit.judges.server.spending import Prices, Purse
+from rulekit.judges.texts import askable, compiled, plain
 
-METHODS = ("auto", "logprobs", "votes")
+_FEW = 5  # log-probabilities of so many tokens are asked for where more are refused
+_INVALID = 422  # HTTP status of a request that fails a server's validation
 _LIMIT, _OLD_LIMIT = "max_completion_tokens", "max_tokens"  # two names for the longest answer
-_VOTE_TOKENS = 8  # room for the longest answer in any tokenizer, with a quote or a space before it
 
 
 @dataclass(eq=False)
-class ServerJudge:
+class ServerJudge(PromptedJudge):
     """Rates responses through a chat-completions server such as vLLM, SGLang or a hosted one.
 
     Parameters
@@ -45,7 +56,7 @@ class ServerJudge:
     base_url
         Root of the protocol, usually ending in ``/v1``; without credentials.
     template
-        A name in `rulekit.judges.prompts.TEMPLATES`, or a template.
+        A name in `rulekit.judges.prompts.TEMPLATES`, a template, or its fields as a mapping.
     key_from
         Name of the environment variable that holds the key; None sends none, whatever the
         environment holds. The key itself is never a parameter, an attribute or part of a message.
@@ -54,67 +65,90 @@ class ServerJudge:
         server once which it can and keeps to that.
     top_logprobs
         Tokens of the distribution to ask for, at least 2; many servers give up to 20. All but the
-        last are read, and an answer outside them counts as 0.
+        last are read, and an answer outside them counts as 0. With "auto", a server that refuses
+        so many is asked for 5.
     votes
         Sampled answers a cell; the standard error of a probability p is √(p(1 - p)/votes).
+    vote_tokens
+        Room for a vote: 8 hold the longest answer in any tokenizer, with a quote or an empty
+        ``<think></think>`` before it. A model that reasons first needs room for that too; what
+        stands behind its reasoning counts.
     seed
         Of the sampled votes, for servers that heed it; each further request of a cell counts up.
     revision
         What tells this model from others of its name, for example the commit of its weights.
     extra_body
         Further fields of every request, such as ``{"chat_template_kwargs": {"enable_thinking":
-        False}}`` for a model that would think before it answers.
+        False}}`` for a model that would think before it answers, or ``{"cache_prompt": False}`` for
+        llama.cpp (see the notes). A secret among them, which
+        `rulekit.judges.server.secrets.shown` knows by its name or its looks, is sent and shown
+        nowhere; it is no part of the identity.
+    tokenizer
+        Folder or name of the model's tokenizer: its special tokens and what else its chat template
+        marks turns with are made plain text in prompts, responses and rules. Without one the
+        markers of all families in `rulekit.judges.texts.FAMILIES` are.
+    least_mass
+        The least answer mass that makes a rating, in [0, 1]; a cell with less fails. It decides
+        which ratings a store holds, and so is part of the identity.
     limits, prices
-        How hard the server may be driven, and what it costs.
+        How hard the server may be driven, and what it costs; mappings will do.
 
     Attributes
     ----------
     spending
         Requests, tokens and cost so far; set its `earlier` to what earlier runs have spent of
         the budget.
-    last
-        `Rating` of the latest call, whole or cut short.
+    answered
+        Which models answered, by what replies say of themselves.
 
     Raises
     ------
     ValueError
-        If a value is not allowed, or the environment variable is not set.
+        If a value is not allowed, the environment variable is not set, or the tokenizer cannot be
+        loaded.
 
     Notes
     -----
     Requests of one response go out together, the first of them alone: the template's shared part
     is then in the server's prefix cache when the others come. The answer is asked for at
     temperature 1, for some servers report log-probabilities of the tempered distribution.
+
+    llama.cpp rounds otherwise where it takes the beginning of a prompt from its cache: its ratings
+    then differ by up to 0.1 from one time to the next (0.0 with ``cache_prompt: false``, which
+    reads every prompt from its beginning).
     """
 
     model: str
     base_url: str
-    template: str | Template = templates.DEFAULT
+    template: str | Mapping | Template = templates.DEFAULT
     key_from: str | None = None
     method: str = "auto"
     top_logprobs: int = 20
     votes: int = 8
+    vote_tokens: int = 8
     seed: int | None = None
     revision: str = ""
     extra_body: Mapping = field(default_factory=dict)
-    limits: Limits = field(default_factory=Limits)
-    prices: Prices = field(default_factory=Prices)
+    tokenizer: str | None = None
+    least_mass: float = LEAST_MASS
+    limits: Limits | Mapping = field(default_factory=Limits)
+    prices: Prices | Mapping = field(default_factory=Prices)
     spending: Spending = field(default_factory=Spending, init=False)
-    last: Rating | None = field(default=None, init=False, repr=False)
+    answered: Answered = field(default_factory=Answered, init=False)
 
     def __post_init__(self) -> None:
-        _check_url(self.base_url, self.key_from)
+        check_url(self.base_url, self.key_from)
         self.template = templates.template_named(self.template)
-        if self.method not in METHODS:
-            raise ValueError(f"method {self.method!r}; allowed: {', '.join(METHODS)}")
-        for name, least in (("top_logprobs", 2), ("votes", 1)):
-            value = getattr(self, name)
-            if not (isinstance(value, int) and value >= least):
-                raise ValueError(f"{name}: {value!r}; allowed: whole numbers from {least}")
+        self.extra_body = Body(self.extra_body)
+        given = {name: getattr(self, name) for name in Options.model_fields}
+        for name, value in Options(**given):
+            setattr(self, name, value)
         self._pace = Pace(self.limits.requests_per_minute, self.limits.tokens_per_minute)
-        self._purse = Purse(self.prices, self.spending)
+        self._purse, self._row = Purse(self.prices, self.spending), Row()
+        self._markers = markers(self.tokenizer)
+        self._marks = compiled(self.template.marks, *self._markers)
         self._at_once = self.votes  # of a request
-        self._limit = _LIMIT
+        self._limit, self._warned = _LIMIT, False  # of an answer mass that is low
         self._busy = threading.Lock()  # one run at a time: the spending and the pace are shared
 
     @property
@@ -123,10 +157,10 @@ class ServerJudge:
 
         With method "auto" the first use asks the server, and raises ConnectionError without one.
         """
-        how = {
-            "logprobs": {"top_logprobs": self.top_logprobs},
-            "votes": {"votes": self.votes, "seed": self.seed},
-        }[self._resolved()]
+        if self._resolved() == "logprobs":
+            how = {"top_logprobs": self.top_logprobs}
+        else:
+            how = {"votes": self.votes, "vote_tokens": self.vote_tokens, "seed": self.seed}
         setting = {
             "judge": "server",
             "model": self.model,
@@ -134,14 +168,17 @@ class ServerJudge:
             "template": self.template.hash,
             "method": self.method,
             **how,
-            "extra_body": dict(self.extra_body),
+            "extra_body": shown(self.extra_body),
+            "plain": sha256(self._marks.pattern)[:16],  # what is neutralised
+            "least_mass": self.least_mass,
         }
         return json.dumps(setting, sort_keys=True)
 
-    def with_template(self, template: str | Template) -> ServerJudge:
+    def with_template(self, template: str | Mapping | Template) -> ServerJudge:
         """The same model asked in other words; on the same spending, budget and pace."""
         judge = copy.copy(self)
-        judge.template, judge.last = templates.template_named(template), None
+        judge.template = templates.template_named(template)
+        judge._marks = compiled(judge.template.marks, *self._markers)
         return judge
 
     def rate(
@@ -150,72 +187,49 @@ class ServerJudge:
         responses: Sequence[str],
         rules: RuleSet,
         mask: np.ndarray | None = None,
-    ) -> np.ndarray:
-        """Rate responses under rules, as `rulekit.judges.Rater.rate` says.
+    ) -> Rating:
+        """Rate responses under rules, as `rulekit.judges.Judge.rate` says.
 
         Works where an event loop already runs, as in Jupyter.
 
         Returns
         -------
-        As for `Rater.rate`. NaN also where a request failed (`last.failures` has the reasons) and
-        where none was sent any more (`last.stopped` says why): warnings count both.
+        The rating; its `mass` is the share of the three answers among the tokens, or the votes. A
+        cell fails whose mass is below `least_mass`, whose answer a content filter has cut, which
+        the server refuses, or whose texts no request can hold.
 
         Raises
         ------
-        ValueError
-            If lengths or the mask's shape do not fit.
         ConnectionError
             If method "auto" gets no answer at all.
         """
-        rating = self._rating(prompts, responses, rules, mask)
-        for gap in rating.gaps():
-            warnings.warn(gap, stacklevel=2)
-        return rating.probabilities
-
-    def score(self, pairs: pl.DataFrame, rules: RuleSet) -> Scores:
-        """Scores of pairs; a response that occurs in several pairs is rated once.
-
-        Raises
-        ------
-        RuntimeError
-            If a rating is missing, for scores have no gaps; `last` keeps the others.
-        """
-
-        def rate(prompts, responses, rules) -> np.ndarray:
-            rating = self._rating(prompts, responses, rules)
-            if gaps := rating.gaps():
-                raise RuntimeError(f"{'; '.join(gaps)}; the others are kept in `last`")
-            return rating.probabilities
-
-        return score_pairs(rate, pairs, rules)
-
-    def _rating(self, prompts, responses, rules: RuleSet, mask=None) -> Rating:
-        """What `rate` gives, with its gaps yet to be reported."""
-        shape = (len(responses), len(rules))
-        if len(prompts) != shape[0]:
-            raise ValueError(f"prompts: {len(prompts)}; allowed: {shape[0]}, one a response")
-        mask = np.ones(shape, bool) if mask is None else np.asarray(mask)
-        if mask.shape != shape or mask.dtype != bool:
-            raise ValueError(f"mask: {mask.dtype} {mask.shape}; allowed: bool {shape}")
+        wanted = wanted_cells(prompts, responses, rules, mask)
         self._resolved()
-        rating = Rating(
-            np.full((*shape, 3), np.nan, np.float32), np.full(shape, np.nan, np.float32)
-        )
-        with self._busy:
-            self.last = rating
-            _run(self._rate(prompts, responses, rules.texts, mask, rating))
+        rating = Rating.blank(*wanted.shape)
+        wanted = askable(prompts, responses, rules, wanted, rating.failures)
+        masses: list[float] = []
+        with self._busy, keeping(rating):
+            try:
+                run(self._rate(prompts, responses, rules.texts, wanted, rating, masses))
+            finally:
+                rating.usage = self._purse.report()
+        for told in self.answered.warnings():
+            warnings.warn(told, stacklevel=2)
+        if not self._warned:
+            self._warned = warn_if_low(np.array(masses), self.model)
         if self.method == "votes" and self.votes > 3:
             _warn_if_greedy(rating)
         return rating
 
     def _client(self) -> Client:
-        return Client(self.base_url, self.key_from, self.limits, self._purse, self._pace)
+        how = (self.limits, self._purse, self._pace, self._row)
+        return Client(self.base_url, self.key_from, self.extra_body, *how)
 
     def _resolved(self) -> str:
         """The method in force; asks the server once if that is for it to say."""
         with self._busy:
             if self.method == "auto":
-                self.method = _run(self._probe())
+                self.method = run(self._probe())
                 if self.method == "votes":
                     warnings.warn(
                         f"the server gives no log-probabilities: {self.votes} sampled votes a "
@@ -225,34 +239,51 @@ class ServerJudge:
         return self.method
 
     async def _probe(self) -> str:
-        client = self._client()
+        """What the server can; `top_logprobs` is lowered to what it gives."""
+        client, most = self._client(), self.top_logprobs
         messages = self.template.messages("Hello!", "Good morning!", "The response greets.")
         try:
-            reply = await self._send(client, messages, self._logprobs_fields())
-            return "logprobs" if first_token(reply, self.top_logprobs) else "votes"
-        except CellFailed as failure:
-            if "logprob" in str(failure) and not failure.server_wide:
-                return "votes"  # a server that refuses to be asked
-            trouble = str(failure)
+            for n in sorted({most, min(most, _FEW)}, reverse=True):
+                try:
+                    reply = await self._send(client, messages, _logprobs_fields(n))
+                except CellFailed as failure:
+                    refused = "logprob" in failure.said and not failure.server_wide
+                    trouble = str(failure)
+                    if not refused and failure.status != _INVALID:
+                        break
+                else:
+                    if filtered(reply):
+                        raise RunStopped(FILTERED)
+                    if not first_token(reply, n):
+                        return "votes"
+                    self.top_logprobs = n
+                    return "logprobs"
+            if refused:
+                return "votes"
         except RunStopped as stop:
             trouble = str(stop)
         finally:
             await client.close()
         raise ConnectionError(f"the judge's server gave no answer: {trouble}")
 
-    async def _rate(self, prompts, responses, rules, mask, rating: Rating) -> None:
-        client = self._client()
+    async def _rate(self, prompts, responses, rules, mask, rating: Rating, masses: list) -> None:
+        client, talks = self._client(), self._talks(prompts, responses, mask)
+        rules = [plain(rule, self._marks) for rule in rules]
         troubled: list[int] = []  # response of each rating since the server last gave an answer
         enough = min(2, int(mask.any(axis=1).sum()))  # responses: one alone may be at fault itself
 
         async def rate_cell(i: int, j: int) -> None:
             try:
-                messages = self.template.messages(prompts[i], responses[i], rules[j])
-                p, mass = await self._ask(client, messages)
-                rating.probabilities[i, j], rating.mass[i, j] = p, mass
+                answer = await self._ask(client, self.template.render(*talks[i], rules[j]))
                 troubled.clear()
-            except RunStopped as stop:
-                rating.failures[i, j] = f"{NOT_SENT}{stop}"
+                masses.append(answer.mass)
+                if lack := answer.lack(self.least_mass):
+                    rating.failures[i, j] = lack
+                    return
+                rating.probabilities[i, j] = answer.weights / answer.weights.sum()
+                rating.mass[i, j] = answer.mass
+            except RunStopped:
+                pass  # not sent
             except CellFailed as failure:
                 rating.failures[i, j] = str(failure)
                 if not failure.server_wide:
@@ -261,7 +292,8 @@ class ServerJudge:
                 troubled.append(i)
                 n = len(troubled)
                 if n >= self.limits.give_up_after and len(set(troubled)) >= enough:
-                    client.stop(f"{n} ratings in a row failed, the last with {failure}")
+                    reason = f"{n} ratings in a row failed, the last with {failure}"
+                    client.stop(Stopped.UNREACHABLE, reason)
 
         async def work(groups: Iterator[list[tuple[int, int]]]) -> None:
             for first, *others in groups:
@@ -272,22 +304,25 @@ class ServerJudge:
         try:
             await asyncio.gather(*(work(groups) for _ in range(self.limits.concurrency)))
         finally:
-            rating.stopped = client.stopped
+            rating.stopped, rating.reason = client.stopped, client.reason
             await client.close()
 
-    async def _ask(self, client: Client, messages: list[dict]) -> tuple[np.ndarray, float]:
-        """Probabilities of the three answers, summing to 1, and their mass before that."""
+    def _talks(self, prompts, responses, mask) -> dict[int, tuple[str, str]]:
+        """Conversation and response of the rows that are asked about, as they may stand there."""
+        talks = {}
+        for i in np.flatnonzero(mask.any(axis=1)).tolist():
+            texts = dialogue(prompts[i]), responses[i]
+            self._purse.book(neutralised=any(map(self._marks.search, texts)))
+            talks[i] = tuple(plain(text, self._marks) for text in texts)
+        return talks
+
+    async def _ask(self, client: Client, messages: list[dict]) -> Answer:
+        """What the server answers to one cell."""
         if self.method == "logprobs":
-            reply = await self._send(client, messages, self._logprobs_fields())
-            top = first_token(reply, self.top_logprobs)
-            if not top:
+            reply = await self._reply(client, messages, _logprobs_fields(self.top_logprobs))
+            if not (top := first_token(reply, self.top_logprobs)):
                 raise CellFailed("the reply has no log-probabilities")
-            p = answer_mass(top)
-            if not p.sum() > 0:
-                said = ", ".join(repr(t) for t, _ in top[:3])
-                raise CellFailed(f"no answer among the likeliest tokens ({said}, …)")
-            # Rounding may carry the sum of a full distribution past 1.
-            return p / p.sum(), min(float(p.sum()), 1.0)
+            return from_tokens(top)
         texts: list[str] = []
         while len(texts) < self.votes:  # a server may give fewer answers than asked for
             n = min(self.votes - len(texts), self._at_once)
@@ -295,20 +330,27 @@ class ServerJudge:
             if self.seed is not None:
                 fields["seed"] = self.seed + len(texts)
             try:
-                reply = await self._send(client, messages, fields, _VOTE_TOKENS)
+                reply = await self._reply(client, messages, fields, self.vote_tokens)
             except CellFailed as failure:
-                if n == 1 or failure.server_wide:
+                if n == 1 or not failure.status or failure.status in REFUSED:
                     raise
                 self._at_once = 1  # some servers refuse to give so many at once, or several
                 continue
-            texts += [c.message.content or "" if c.message else "" for c in reply.choices[:n]]
-        counts = vote_counts(texts)
-        if not counts.any():
-            raise CellFailed(f"no vote is an answer ({texts[0][:40]!r}, …)")
-        return counts / counts.sum(), counts.sum() / self.votes
+            said = [c.message.content or "" if c.message else "" for c in reply.choices[:n]]
+            texts += map(client.hide, said)
+        return from_votes(texts)
 
-    def _logprobs_fields(self) -> dict:
-        return {"logprobs": True, "top_logprobs": self.top_logprobs}
+    async def _reply(self, client: Client, *asked) -> object:
+        """A reply that may be read, as `_send` gives it: of the same model, and whole."""
+        reply = await self._send(client, *asked)
+        told = (getattr(reply, name, None) for name in ("model", "system_fingerprint"))
+        sender = [client.hide(name) if isinstance(name, str) else None for name in told]
+        if reason := self.answered.heed(*sender):
+            client.stop(Stopped.MISBEHAVED, reason)
+            raise RunStopped(reason)
+        if filtered(reply):
+            raise CellFailed(FILTERED)
+        return reply
 
     async def _send(
         self, client: Client, messages: list[dict], fields: dict, longest: int = 1
@@ -316,17 +358,19 @@ class ServerJudge:
         """A reply whose answers have at most `longest` tokens each."""
         body = {"model": self.model, "messages": messages, "temperature": 1.0, "top_p": 1.0}
         body |= fields
-        if self.extra_body:
-            body["extra_body"] = dict(self.extra_body)
         n_bytes = sum(len(m["content"].encode()) for m in messages)
         written, limit = longest * fields.get("n", 1), self._limit
         try:
             return await client.complete(body | {limit: longest}, n_bytes, written)
         except CellFailed as failure:
-            if failure.server_wide or limit == _OLD_LIMIT or _LIMIT not in str(failure):
+            if failure.server_wide or limit == _OLD_LIMIT or _LIMIT not in failure.said:
                 raise
         self._limit = _OLD_LIMIT  # some servers know no other
         return await client.complete(body | {_OLD_LIMIT: longest}, n_bytes, written)
+
+
+def _logprobs_fields(top: int) -> dict:
+    return {"logprobs": True, "top_logprobs": top}
 
 
 def _warn_if_greedy(rating: Rating) -> None:
@@ -345,44 +389,3 @@ def _groups(mask: np.ndarray, by_rule: bool) -> Iterator[list[tuple[int, int]]]:
         others = np.flatnonzero(line).tolist()
         if others:
             yield [(i, k) if by_rule else (k, i) for i in others]
-
-
-def _check_url(base_url: str, key_from: str | None) -> None:
-    # No message shows the values: a key may stand where a name or an address should.
-    url = urlsplit(base_url)
-    if url.scheme not in ("http", "https") or not url.hostname:
-        raise ValueError("base_url: allowed: an http or https address such as http://host:8000/v1")
-    if url.username or url.password or url.query or url.fragment:
-        raise ValueError("base_url: allowed: no user, password, query or fragment in it")
-    if key_from is None:
-        return
-    if not os.environ.get(key_from):
-        raise ValueError("key_from: allowed: the name of an environment variable that is set")
-    if url.scheme == "http" and url.hostname not in ("127.0.0.1", "localhost", "::1"):
-        warnings.warn("the key will travel unencrypted: base_url is http", stacklevel=4)
-
-
-def _run(coroutine: Coroutine):
-    """Run to the end, beside the event loop that already runs here, if there is one."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(coroutine)
-    loop, ended = asyncio.new_event_loop(), threading.Event()
-    task = loop.create_task(coroutine)
-
-    def run() -> None:
-        loop.run_until_complete(asyncio.wait([task]))
-        ended.set()
-
-    try:
-        threading.Thread(target=run, daemon=True).start()
-        ended.wait()
-    except BaseException:  # the notebook's stop button
-        loop.call_soon_threadsafe(task.cancel)
-        ended.wait()
-        raise
-    finally:
-        if ended.is_set():  # not after a second press
-            loop.close()
-    return task.result()

@@ -1,4 +1,4 @@
-"""What a server's judge may spend and has spent: prices, spending, and a purse with the budget.
+"""What a server's judge may spend and has spent: prices, and a purse with the budget.
 
 Sizes of requests and tokens of replies come in; whether the next one may be sent goes out. `client`
 asks the purse before it sends and books what replies say.
@@ -7,13 +7,16 @@ asks the purse before it sends and books what replies say.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+
+from pydantic import Field, model_validator
+
+from rulekit.judges.contract import Spending, Usage
+from rulekit.judges.settings import Settings
 
 _CHAT_TEMPLATE_TOKENS = 64  # what a server's chat template may add to the texts of a request
 
 
-@dataclass(frozen=True)
-class Prices:
+class Prices(Settings):
     """What a server asks for, per million tokens in any currency, and what may be spent.
 
     Parameters
@@ -39,20 +42,18 @@ class Prices:
     which the addition is a guess, of 64 tokens. The guess stays for servers that count no tokens.
     """
 
-    prompt: float = 0.0
-    completion: float = 0.0
-    cached: float | None = None
-    budget: float = math.inf
+    _prefix = "price "
 
-    def __post_init__(self) -> None:
-        for name in ("prompt", "completion", "cached"):
-            value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and value >= 0):
-                raise ValueError(f"price {name}: {value!r}; allowed: from 0")
-        if not self.budget >= 0:
-            raise ValueError(f"budget: {self.budget!r}; allowed: from 0")
+    prompt: float = Field(0.0, ge=0, allow_inf_nan=False, description="from 0")
+    completion: float = Field(0.0, ge=0, allow_inf_nan=False, description="from 0")
+    cached: float | None = Field(None, ge=0, allow_inf_nan=False, description="from 0")
+    budget: float = Field(math.inf, ge=0, description="from 0")
+
+    @model_validator(mode="after")
+    def _priced(self) -> Prices:
         if math.isfinite(self.budget) and not (self.prompt or self.completion):
             raise ValueError("a budget needs the prices of prompt and completion tokens")
+        return self
 
     def cost(self, prompt: int, completion: int, cached: int = 0) -> float:
         """Price of so many tokens of prompt and completion; `cached` of the prompt's were cached."""
@@ -60,31 +61,6 @@ class Prices:
         return (
             (prompt - cached) * self.prompt + cached * dear + completion * self.completion
         ) / 1e6
-
-
-@dataclass
-class Spending:
-    """What a judge has sent, read and spent in its life.
-
-    `cost` follows from the token counts of the replies. `uncertain_cost` is an upper bound of
-    what requests without a usable reply may have cost: a server may bill a reply that got lost.
-    `earlier` is what earlier runs have spent, for the caller to set before the first request; it
-    is 0 otherwise. The budget holds for the sum of the three.
-    """
-
-    requests: int = 0
-    retries: int = 0
-    prompt_tokens: int = 0
-    cached_tokens: int = 0
-    completion_tokens: int = 0
-    cost: float = 0.0
-    uncertain_cost: float = 0.0
-    earlier: float = 0.0
-
-    @property
-    def spent(self) -> float:
-        """The most that can have been spent, in earlier runs too."""
-        return self.earlier + self.cost + self.uncertain_cost
 
 
 class Purse:
@@ -99,6 +75,18 @@ class Purse:
         self.learned = math.isinf(prices.budget)  # nothing to be learned without a budget
         self._added = _CHAT_TEMPLATE_TOKENS
         self._shortest = math.inf  # prompt that the server has counted, in tokens
+        self._unreported = Usage()
+
+    def book(self, **counts: float) -> None:
+        """Add to the spending, and to what the next `report` tells."""
+        for name, value in counts.items():
+            for usage in (self.spending, self._unreported):
+                setattr(usage, name, getattr(usage, name) + value)
+
+    def report(self) -> Usage:
+        """What was booked since the last report: their sum is the spending."""
+        told, self._unreported = self._unreported, Usage()
+        return told
 
     def bound(self, n_bytes: int, most_written: int) -> float:
         """The most that a request with texts of so many bytes can cost."""
