@@ -63,8 +63,8 @@ def interval(
     information is 0 `p_value` is the thing to report.
     Coverage of 95 % intervals in simulation, N = 200, 400 data sets (standard error .01):
     entropy of five values .93 to .94, joint information of two votes .96, conditional
-    information of votes .93, of discrepancies .93; KSG .97 at ρ = .6 and .94 at ρ = .9;
-    ``mixed`` with half of the rows weighted double .91.
+    information of votes .93, of discrepancies .94; KSG .97 at ρ = .6 and .94 at ρ = .9;
+    ``mixed`` with half of the rows weighted double .93.
 
     References
     ----------

@@ -134,7 +134,7 @@ class ServerJudge(PromptedJudge):
     limits: Limits | Mapping = field(default_factory=Limits)
     prices: Prices | Mapping = field(default_factory=Prices)
     spending: Spending = field(default_factory=Spending, init=False)
-    answered: Answered = field(default_factory=Answered, init=False)
+    answered: Answered = field(default_factory=Answered, init=False, repr=False)
 
     def __post_init__(self) -> None:
         check_url(self.base_url, self.key_from)
