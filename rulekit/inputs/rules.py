@@ -192,7 +192,7 @@ class RuleSet(Sequence[Rule]):
     @property
     def digests(self) -> list[str]:
         """SHA-256 of each text, in the order of the rules."""
-        return [sha256(r.text) for r in self.rules]
+        return [sha256(r.text.encode("utf-8", "surrogatepass")) for r in self.rules]
 
     @property
     def hash(self) -> str:
