@@ -33,11 +33,11 @@ def test_the_truth_on_a_grid_is_that_of_many_draws():
 
 
 def test_bias_is_below_a_hundredth_of_a_bit_and_intervals_hold():
-    frame = info.estimator_accuracy({200: 60}, steps=(1.0, 0.01), zeros=(0.0, 0.9))
+    frame = info.estimator_accuracy({200: 40}, steps=(1.0, 0.01), zeros=(0.0, 0.9))
     assert frame.height == 16
     for row in frame.iter_rows(named=True):
         assert abs(row["bias"]) < 0.01 + 3 * row["error"]
-        assert row["covers"] >= 0.93 - 3 * np.sqrt(0.93 * 0.07 / 60)
+        assert row["covers"] >= 0.93 - 3 * np.sqrt(0.93 * 0.07 / 40)
         assert row["width"] > 0
         assert row["highest"] >= row["truth"] + row["bias"]
     assert abs(frame["bias"].mean()) < 0.005

@@ -57,7 +57,14 @@ def written(program: str, *first: str) -> list[list[str]]:
     return found
 
 
-@pytest.mark.parametrize("document", [d for d in DOCUMENTS if blocks("python", d)])
+@pytest.mark.parametrize(
+    "document",
+    [
+        pytest.param(d, marks=pytest.mark.slow if d == "README.md" else ())  # trains two models
+        for d in DOCUMENTS
+        if blocks("python", d)
+    ],
+)
 def test_python_blocks_run(document, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     scope: dict[str, object] = {}
