@@ -69,6 +69,7 @@ def mutual_information(
     weighted law without repetitions, which neighbours could not bear. So the bias is that of
     n · mean(w) / max(w) rows; equal weights keep every row and change nothing. Thinnings, and what
     breaks ties between two quantities, are from fixed seeds: equal arrays give equal estimates.
+    The order of rows changes nothing but, with weights, which of them a thinning keeps.
 
     References
     ----------

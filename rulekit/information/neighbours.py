@@ -185,8 +185,9 @@ def pair_information(
     near_x, near_y = (x, y) if estimator == "ksg" else (_untied(x, 1), _untied(y, 2))
     changes = np.diff(x) != 0
     joint, of_x, of_y = _run_lengths(changes | (np.diff(y) != 0)), _run_lengths(changes), _counts(y)
-    order = np.lexsort((near_y, x))  # equal pairs stay together
-    x, near_x, near_y = x[order], near_x[order], near_y[order]
+    if near_y is not y:
+        order = np.lexsort((near_y, x))  # equal pairs stay together
+        x, near_x, near_y = x[order], near_x[order], near_y[order]
     end = np.searchsorted(x, x, "right")
     first, single = np.searchsorted(x, x, "left"), joint <= k
     radius = np.empty(n)
@@ -207,13 +208,14 @@ def pair_information(
 
 def _in_order(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The sorted pairs, of (x, y) or of (y, x), whichever come first as wholes."""
-    by_x, by_y = np.lexsort((y, x)), np.lexsort((x, y))
-    one, other = (x[by_x], y[by_x]), (y[by_y], x[by_y])
-    for ours, theirs in zip(one, other, strict=True):
-        unequal = np.flatnonzero(ours != theirs)
-        if len(unequal):
-            return one if ours[unequal[0]] < theirs[unequal[0]] else other
-    return one
+    one, other = np.sort(x), np.sort(y)
+    if (one == other).all():  # the same values: the order of their partners decides
+        one, other = y[np.lexsort((y, x))], x[np.lexsort((x, y))]
+    unequal = np.flatnonzero(one != other)
+    if len(unequal) and one[unequal[0]] > other[unequal[0]]:
+        x, y = y, x
+    order = np.lexsort((y, x))
+    return x[order], y[order]
 
 
 def _untied(values: np.ndarray, seed: int) -> np.ndarray:

@@ -9,12 +9,13 @@ Points at one distance stand in no order: what would depend on it is its mean ov
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from rulekit.kernels.compiled import kernel
 
 _STRIDE = 8
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def class_walk(values, starts, everyone, k, bounded, digamma):
     """Σ over the points of ψ(neighbours in the class) - ψ(neighbours in all), and the tied points.
 
@@ -85,7 +86,7 @@ def class_walk(values, starts, everyone, k, bounded, digamma):
     return total, tied
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _one_at(values, lo, hi, x, r):
     """Whether one value alone is at distance r of x, those from `lo` to `hi` being nearer."""
     count = 0
@@ -96,7 +97,7 @@ def _one_at(values, lo, hi, x, r):
     return count == 1
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _mean_term(mine, i, run, everyone, lo, hi, r, k, digamma):
     """ψ(k) - ψ(m), m the points nearer than the k-th of the class, over all orders of those at r.
 
@@ -117,7 +118,7 @@ def _mean_term(mine, i, run, everyone, lo, hi, r, k, digamma):
     return digamma[k] - mean_digamma(hi - lo - 1, at_r, mine_at_r, wanted, digamma)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _bounded_term(mine, i, run, everyone, left, right, digamma):
     """ψ(those of the class) - ψ(all) no further off than the values from `left` to `right`.
 
@@ -142,7 +143,7 @@ def _bounded_term(mine, i, run, everyone, left, right, digamma):
     return _mean_term(mine, i, run, everyone, lo, hi, r, 1, digamma)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _reach(values, lo, hi, x, r):
     """From the values `lo` to `hi`, none further than r from x, on to all that are not."""
     while lo > 0 and x - values[lo - 1] <= r:
@@ -152,7 +153,7 @@ def _reach(values, lo, hi, x, r):
     return lo, hi
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def mean_digamma(before, equal, mine, wanted, digamma):
     """The mean of ψ(before + p), p the place of a class's `wanted`-th point in a random order.
 
@@ -194,7 +195,7 @@ def mean_digamma(before, equal, mine, wanted, digamma):
     return total / mass
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _first_nearer(values, i, x, r):
     """The first position from i on that lies less than r below x or above it.
 
@@ -210,7 +211,7 @@ def _first_nearer(values, i, x, r):
             return i
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _first_beyond(values, i, x, r):
     """The first position from i on that lies r above x or more."""
     while True:
@@ -222,7 +223,7 @@ def _first_beyond(values, i, x, r):
             return i
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _radii(x, k, radius):
     """Distance of each sorted value to its k-th neighbour: the least reach of a window of k + 1."""
     n = len(x)
@@ -232,7 +233,7 @@ def _radii(x, k, radius):
         _narrow(x[: n - k], x[j : n - right], x[k:], radius[j : n - right])
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _narrow(left, x, right, radius):
     for i in range(len(x)):
         below, above = x[i] - left[i], right[i] - x[i]
@@ -240,7 +241,7 @@ def _narrow(left, x, right, radius):
         radius[i] = reach if reach < radius[i] else radius[i]
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def within(values, x, radius, out):
     """How many of the sorted values are nearer to x than radius; at radius 0, equal to it."""
     n = len(values)
@@ -263,7 +264,7 @@ def within(values, x, radius, out):
         out[i] = hi - lo
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def joint_radii(x, near_x, near_y, first, end, wanted, slack, k, start, stop, radius):
     """Distance max(|Δx|, |Δy|) of the wanted points `start` to `stop` to their k-th neighbour.
 
@@ -319,7 +320,7 @@ def joint_radii(x, near_x, near_y, first, end, wanted, slack, k, start, stop, ra
         radius[i] = best[k - 1]
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _insert(best, distance):
     """Keep `best` the least distances in order."""
     last = len(best) - 1

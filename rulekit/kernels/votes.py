@@ -8,9 +8,10 @@ them, 64 pairs a word. Counts are integers, so no order of work can change a res
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic, overload
 
+from rulekit.kernels.compiled import kernel
 from rulekit.kernels.threads import in_chunks
 
 
@@ -117,7 +118,7 @@ def _ctpop(context, word):
     return types.uint64(types.uint64), generate
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _pack(votes, start, stop, planes):
     n, m = votes.shape
     p, q = np.empty(m, np.uint64), np.empty(m, np.uint64)
@@ -133,7 +134,7 @@ def _pack(votes, start, stop, planes):
     return bad
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _pack_row(row, bit, p, q):
     bad = 0
     for j in range(len(row)):
@@ -144,7 +145,7 @@ def _pack_row(row, bit, p, q):
     return bad
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _cross(u, v):
     """Common bits of two rows of words."""
     total = np.uint64(0)
@@ -153,14 +154,14 @@ def _cross(u, v):
     return np.int64(total)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _cross_one(planes, side, cross):
     for j in range(len(cross)):
         for s in range(4):
             cross[j, s] = _cross(planes[s // 2, j], side[s % 2, 0])
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _cross_all(planes, start, stop, cross):
     for i in range(start, stop):
         for j in range(i, planes.shape[1]):
@@ -168,7 +169,7 @@ def _cross_all(planes, start, stop, cross):
                 cross[i, j, s] = _cross(planes[s // 2, i], planes[s % 2, j])
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _mirror(cross):
     """The lower triangle from the upper: the same cells with +- and -+ exchanged."""
     for i in range(len(cross)):
@@ -177,7 +178,7 @@ def _mirror(cross):
             cross[i, j, 1], cross[i, j, 2] = cross[j, i, 2], cross[j, i, 1]
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _count(planes, out):
     for s in range(2):
         for j in range(planes.shape[1]):
@@ -187,7 +188,7 @@ def _count(planes, out):
             out[s, j] = total
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def coded_tables(codes, labels, tables):
     """Count the rows of each class of every rule with each label.
 
@@ -206,7 +207,7 @@ def coded_tables(codes, labels, tables):
             tables[j, codes[j, i], labels[i]] += 1
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def exact_tail(tables, plogp, log_factorial, out):
     """P(information ≥ that observed) of 2 × 2 tables, (t, 2, 2), under the hypergeometric law.
 

@@ -358,6 +358,8 @@ def _plain_writer(trainer, run: _Prepared, state: dict | None) -> _Write:
     model = trainer.accelerator.unwrap_model(trainer.model)
     lora = run.config.lora
     if lora and (state is not None or lora.quantize):
+        if not trainer.args.should_save:  # the whole state is the main process's alone
+            return _write_note
         state = state or model.state_dict()
         model = models.whole_precision(state, run.config, run.tokenizer, run.labels)
         state = None

@@ -170,7 +170,7 @@ def mixed() -> None:
             "          tests/oracles.py: the same cKDTree queries in the same loop over points"
         )
         grid = f"in steps of {step}" if step else "without ties"
-        report(f"mixed MI of two quantities {grid}, N = {n:,}", ours, peer, 1, what, 50)
+        report(f"mixed MI of two quantities {grid}, N = {n:,}", ours, peer, 1, what, 20)
 
 
 def rules() -> None:

@@ -155,6 +155,15 @@ def test_estimates_do_not_change_with_order_names_of_classes_or_monotone_scale()
     assert flipped == pytest.approx(info.rule_mutual_information(votes, y), abs=1e-15)
 
 
+def test_two_quantities_of_the_same_values_are_told_apart_by_how_they_are_paired():
+    x = np.random.default_rng(11).permutation(np.repeat(np.arange(30), 10)) / 10
+    y = np.random.default_rng(12).permutation(x)
+    found = info.mutual_information(x, y)
+    assert info.mutual_information(y, x) == found
+    assert info.mutual_information(x[::-1], y[::-1]) == found
+    assert info.mutual_information(x, x) == pytest.approx(np.log2(30), abs=0.1)
+
+
 def test_nothing_is_clipped():
     rng = np.random.default_rng(10)
     found = [
