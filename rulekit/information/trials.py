@@ -43,7 +43,7 @@ def estimator_accuracy(
     k
         Neighbours, of both peers.
     seed
-        Data set i of a case is drawn by ``default_rng([seed, case, i])``.
+        Of all draws. What a case draws depends on the case, not on what else is asked for.
 
     Returns
     -------
@@ -71,19 +71,17 @@ def estimator_accuracy(
     if min(steps) < 0 or min(zeros) < 0 or max(zeros) >= 1:
         raise ValueError("steps: allowed: 0 or more; zeros: allowed: from 0 on, below 1")
     cases = product(("coin", "quantity"), (False, True), repeats, steps, zeros)
-    rows = [
-        _case(number, *case, repeats[case[2]], level, k, seed) for number, case in enumerate(cases)
-    ]
-    return pl.DataFrame(rows)
+    return pl.DataFrame([_case(*case, repeats[case[2]], level, k, seed) for case in cases])
 
 
-def _case(number, y_kind, dependent, n, step, zeros, times, level, k, seed) -> dict:
+def _case(y_kind, dependent, n, step, zeros, times, level, k, seed) -> dict:
     coin = y_kind == "coin"
     draw, interval, peer = _coin_peers() if coin else _quantity_peers()
     truth = _truth(coin, dependent, step, zeros)
     found, ends, theirs = np.empty(times), np.empty((times, 2)), np.empty(times)
+    of_case = [seed, coin, dependent, n, round(1e9 * step), round(1e9 * zeros)]
     for i in range(times):
-        rng = np.random.default_rng([seed, number, i])
+        rng = np.random.default_rng([*of_case, i])
         x, y = draw(rng, n, dependent)
         x = np.where(rng.random(n) < zeros, 0.0, x)
         if step:
