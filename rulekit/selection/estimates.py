@@ -15,10 +15,11 @@ import polars as pl
 from rulekit.inputs.scores import Scores
 from rulekit.selection import label_free, labelled
 from rulekit.selection.preferences import known_preference
-from rulekit.selection.rule_model import Estimates, Reference
+from rulekit.selection.rule_model import NO_VOTE, Estimates, Reference
 from rulekit.selection.serial import serial_blas
 
 _POWERS = (1.0, 0.5)  # of |δ| that labelled pairs choose between
+_TINY, _MOST = 0.01, 1 / 3  # where more than this share of |δ| is tiny, it is not magnified
 
 
 def estimate(
@@ -42,7 +43,9 @@ def estimate(
         mixture is refuted; with labels it is ``bradley_terry``.
     power
         Of |δ|, in (0, 1]; default 1, and with labels the one of 1 and ½ that ``bradley_terry``
-        finds more likely.
+        finds more likely. Where more than a third of the votes have |δ| < 0.01, only 1 is tried: a
+        root magnifies them, and what so small a leaning tells may be which response stood first
+        (`rulekit.studies.position_audit`).
 
     Returns
     -------
@@ -75,7 +78,7 @@ def estimate(
         method = "bradley_terry"
     with serial_blas(reference.a.size):
         if method == "bradley_terry":
-            found = _most_likely(reference, y, _POWERS if power is None else (power,))
+            found = _most_likely(reference, y, _powers(reference) if power is None else (power,))
         else:
             found = _found(Reference.of(reference, power or 1.0), y, method)
     return replace(found, n_labelled=n_labelled, identity=reference.identity.rules)
@@ -91,6 +94,14 @@ def _found(standard: Reference, y: np.ndarray, method: str) -> Estimates:
     if method == "auto":
         return standard.estimates(*label_free.label_free_mean(standard))
     return standard.estimates(_ESTIMATORS[method](standard, y), method)
+
+
+def _powers(scores: Scores) -> tuple[float, ...]:
+    """The powers to choose between: no root where many leanings are tiny."""
+    size = np.abs(scores.discrepancy)
+    votes = np.count_nonzero(size > NO_VOTE)
+    tiny = np.count_nonzero((size > NO_VOTE) & (size < _TINY))
+    return _POWERS[:1] if tiny > _MOST * votes else _POWERS
 
 
 def _most_likely(scores: Scores, y: np.ndarray, powers: tuple[float, ...]) -> Estimates:

@@ -497,3 +497,16 @@ def test_very_many_pairs_are_estimated_as_some_of_them_are(method):
     spread = np.sqrt(np.diag(two.cov))
     assert one.mu / spread == pytest.approx(two.mu / spread, abs=0.05)
     assert two.mu / spread == pytest.approx(s.mu / np.sqrt(np.diag(s.cov)), abs=0.05)
+
+
+@pytest.mark.parametrize(("share", "power"), [(0.2, 0.5), (0.5, 1.0)])
+def test_a_root_is_not_chosen_where_it_would_magnify_many_tiny_leanings(share, power):
+    """Tiny leanings that tell Y, as a judge's do that always saw the chosen response first."""
+    rng = np.random.default_rng(5)
+    y = rng.choice([-1, 1], 2000)
+    right = np.where(rng.random((2000, 10)) < 0.75, y[:, None], -y[:, None])
+    size = np.where(rng.random((2000, 10)) < share, 5e-4, rng.uniform(0.2, 1.0, (2000, 10)))
+    delta = right * size
+    scores = rk.Scores(delta / 2, -delta / 2)
+    assert rk.estimate(scores, y).power == power
+    assert rk.estimate(scores, y, power=0.5).power == 0.5
