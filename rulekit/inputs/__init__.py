@@ -1,12 +1,15 @@
 """What comes in: rules, pairs of responses, their scores, and the data sets that bring them.
 
 Files and names come in; checked `RuleSet`s, frames of pairs and `Scores` go out. Open `pairs`
-first; `sources` has the named data sets, `readers` and `labelled_responses` the files of one's own.
+first; `sources` has the named data sets, `layouts` what files may look like, `readers` reads them.
 """
 
 from rulekit.inputs import sources
+from rulekit.inputs.description import Description, describe
 from rulekit.inputs.identity import Identity
+from rulekit.inputs.known_preferences import add_preferences
 from rulekit.inputs.labelled_responses import n_prompts, read_labelled
+from rulekit.inputs.layouts import LAYOUTS
 from rulekit.inputs.pairs import (
     COLUMNS,
     check_pairs,
@@ -19,21 +22,31 @@ from rulekit.inputs.pairs import (
     split_pairs,
 )
 from rulekit.inputs.readers import read_pairs
-from rulekit.inputs.rules import Rule, RuleSet, numbered_ids
+from rulekit.inputs.rule_changes import CHANGES, diff_rules, rule_stats
+from rulekit.inputs.rule_checks import REMARKS, check_rules
+from rulekit.inputs.rules import Rule, RuleSet, numbered_ids, rule_ids
 from rulekit.inputs.scores import NO_VOTE, Scores, votes
 from rulekit.inputs.sources import Labelled, load_pairs
 
 __all__ = [
+    "CHANGES",
     "COLUMNS",
+    "LAYOUTS",
     "NO_VOTE",
+    "REMARKS",
+    "Description",
     "Identity",
     "Labelled",
     "Rule",
     "RuleSet",
     "Scores",
+    "add_preferences",
     "check_pairs",
+    "check_rules",
     "conversation",
+    "describe",
     "dialogue",
+    "diff_rules",
     "folds",
     "load_pairs",
     "messages",
@@ -43,6 +56,8 @@ __all__ = [
     "prompt_text",
     "read_labelled",
     "read_pairs",
+    "rule_ids",
+    "rule_stats",
     "sources",
     "split_pairs",
     "votes",

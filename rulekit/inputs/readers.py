@@ -1,43 +1,50 @@
 """Files of preference pairs in any common layout come in, checked canonical rows go out.
 
-`sources.load_pairs`, which knows data sets by name, calls `read_pairs`;
-`rulekit.inputs.labelled_responses` reads its rows through `records` too.
+`sources.load_pairs`, which knows data sets by name, calls `read_pairs`; `description` counts what
+`read_rows` gives; `labelled_responses` and `known_preferences` read their rows through `records`.
 """
 
 from __future__ import annotations
 
+import contextlib
+import csv
 import gzip
+import io
 import json
-import re
 import warnings
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import combinations, pairwise
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
 
-from rulekit.files import sha256
-from rulekit.inputs.pairs import (
-    COLUMNS,
-    MESSAGES,
-    check_pairs,
-    lone_surrogate,
-    messages,
-    prompt_text,
-)
+from rulekit.inputs.folders import ENDINGS, files_of
+from rulekit.inputs.layouts import layout_of, pairs_of_row
+from rulekit.inputs.pairs import COLUMNS, MESSAGES, check_pairs, messages
+from rulekit.inputs.several_responses import pairs_of_ratings
+from rulekit.inputs.turns import RowError, wrong_value
 
-LAYOUTS = {
-    "pairs": "prompt, response_a, response_b, optionally preference and pair_id",
-    "preference": "chosen, rejected, optionally prompt (strings, chat messages, or 'Human:' dialogues)",
-    "ranking": "prompt, responses (a list of {id, text}), ranking (their ids, best first)",
-}
-ENDINGS = (".jsonl", ".jsonl.gz", ".ndjson", ".parquet", ".csv", ".arrow")
-_TEXTS = ("pair_id", "prompt", "response_a", "response_b", "chosen", "rejected", "response", "rule")
-_PROMPTS = ("question", "instruction", "query", "input")  # what others call a prompt
-_TURN = re.compile(r"\n\n(Human|Assistant):")
-_ROLE = {"Human": "user", "Assistant": "assistant"}
-_ROLES = {"system", "user", "assistant"}
+_TEXTS = (
+    *("pair_id", "prompt", "question", "instruction", "query", "input", "context"),
+    *("response_a", "response_b", "answer_a", "answer_b", "response1", "response2"),
+    *("response_1", "response_2", "chosen", "rejected", "response", "completion", "rule"),
+)
+_LINES = (".jsonl", ".jsonl.gz", ".ndjson")
+_POINTER = b"version https://git-lfs.github.com/spec/"
+
+
+@dataclass(frozen=True)
+class ReadRow:
+    """One row of a file: where it stands, its layout, and what it makes or why it is refused."""
+
+    file: Path
+    where: str
+    columns: tuple[str, ...] = ()
+    layout: str = ""
+    rows: list[dict] = field(default_factory=list)
+    error: ValueError | None = None
 
 
 def read_pairs(
@@ -57,53 +64,105 @@ def read_pairs(
     FileNotFoundError, ValueError
         As for `rulekit.load_pairs`.
     """
-    files = _files(path) if isinstance(path, str | Path) else [Path(p) for p in path]
-    rows: list[dict] = []
-    reasons: Counter[str] = Counter()
-    total = 0
-    for file in files:
-        for where, record in records(file):
-            total += 1
-            try:
-                if isinstance(record, ValueError):
-                    raise record
-                for row in _rows(record):
-                    row["pair_id"] = str(
-                        total - 1 if row.get("pair_id") is None else row["pair_id"]
-                    )
-                    rows.append(row)
-            except ValueError as error:
-                if not skip_invalid:
-                    raise ValueError(f"{file}, {where}: {error}") from None
-                reasons[str(error)] += 1
+    files = files_of(path) if isinstance(path, str | Path) else [Path(p) for p in path]
     named = str(files[0] if len(files) == 1 else path)
+    pairs: list[dict] = []
+    rated: list[dict] = []
+    reasons: Counter[str] = Counter()
+    said: dict[str, str] = {}
+    total = 0
+    for read in read_rows(files):
+        total += 1
+        if read.error is not None:
+            if not read.where:
+                raise read.error from None
+            if not skip_invalid:
+                raise ValueError(f"{read.file}, {read.where}: {read.error}") from None
+            kind = getattr(read.error, "kind", str(read.error))
+            reasons[kind] += 1
+            said.setdefault(kind, str(read.error))
+        (rated if read.layout == "ratings" else pairs).extend(read.rows)
     if reasons:
-        why = "; ".join(f"{n} × {reason}" for reason, n in reasons.most_common())
+        why = "; ".join(f"{n} × {said[kind]}" for kind, n in reasons.most_common())
         warnings.warn(f"{named}: {reasons.total()} of {total} rows skipped: {why}", stacklevel=3)
-    if not rows:
-        raise ValueError(f"{named}: no pairs in it")
     try:
-        return check_pairs(_frame(rows))
+        formed, alone = pairs_of_ratings(rated)
+        if alone and formed:
+            warnings.warn(
+                f"{named}: {alone} of {len(rated)} rated responses are the only one of their prompt "
+                "and form no pair",
+                stacklevel=3,
+            )
+        if alone and not formed and not pairs:
+            raise ValueError(
+                "no prompt has two responses; allowed: ratings of several responses of a prompt"
+            )
+        if not pairs and not formed:
+            raise ValueError("no pairs in it")
+        return check_pairs(frame_of(pairs + formed))
     except ValueError as error:
         raise ValueError(f"{named}: {error}") from None
 
 
-def _files(path: str | Path) -> list[Path]:
-    """The files that a path, a folder or a glob names, in the order of their names."""
-    text = str(path)
-    path = Path(text).expanduser()
-    if path.is_file():
-        return [path]
-    if path.is_dir():
-        found = [p for p in sorted(path.rglob("*")) if p.name.lower().endswith(ENDINGS)]
-        what = f"no file of pairs in the folder {text}; allowed endings: {', '.join(ENDINGS)}"
-    else:
-        pattern = str(path.relative_to(path.anchor))
-        found = [p for p in sorted(Path(path.anchor).glob(pattern)) if p.is_file()]
-        what = f"no such file: {text}"
-    if not found:
-        raise FileNotFoundError(what)
-    return found
+def read_rows(files: Sequence[Path]) -> Iterator[ReadRow]:
+    """Every row of the files, converted, or with the error that refuses it.
+
+    Pairs without a `pair_id` are named by the number of their row, from 0, through all files. A file
+    that cannot be read on has a last row without a place, whose error names the file.
+    """
+    first: dict[str, str] = {}  # pair_id → where it stands
+    total = -1
+    for file, where, record in _records_of(files):
+        total += 1
+        if isinstance(record, ValueError):
+            yield ReadRow(file, where, error=record)
+            continue
+        columns, layout = tuple(record), ""
+        try:
+            layout = layout_of(set(record))
+            rows = pairs_of_row(record, layout)
+            if layout != "ratings":
+                _name(rows, record, total, first)
+                place = where if len(files) == 1 else f"{file}, {where}"
+                first |= {row["pair_id"]: place for row in rows}
+        except RowError as error:
+            yield ReadRow(file, where, columns, layout, error=error)
+            continue
+        yield ReadRow(file, where, columns, layout, rows)
+
+
+def _name(rows: list[dict], record: dict, number: int, first: dict[str, str]) -> None:
+    """Give every pair of a row its id: the file's, or one of the number of the row."""
+    of_prompt = len(rows) > 1 or "response_id_a" in rows[0]
+    if of_prompt and record.get("prompt_id") is None and any(r["pair_id"] in first for r in rows):
+        for row in rows:  # the same prompt again
+            for key in ("pair_id", "response_id_a", "response_id_b"):
+                row[key] = row[key].replace(":", f".{number}:", 1)
+    for row in rows:
+        given = row.get("pair_id")
+        if isinstance(given, bool | list | dict):
+            raise wrong_value("pair_id", given, "a text or a number")
+        row["pair_id"] = str(number if given is None else given)
+        if not row["pair_id"].strip():
+            raise RowError("column 'pair_id' is empty", "a non-empty string")
+        if row["pair_id"] in first:
+            column = "prompt_id" if of_prompt else "pair_id"
+            value = record.get("prompt_id") if of_prompt else row["pair_id"]
+            raise RowError(
+                f"column {column!r} is {value!r:.60}, as in {first[row['pair_id']]}",
+                "unique ids",
+                f"column {column!r} stands there twice",
+            )
+
+
+def _records_of(files: Sequence[Path]) -> Iterator[tuple[Path, str, dict | ValueError]]:
+    """(file, where, record) of all files; what ends a file comes as an error without a place."""
+    for file in files:
+        try:
+            for where, record in records(file):
+                yield file, where, record
+        except ValueError as error:
+            yield file, "", error
 
 
 def records(path: Path) -> Iterator[tuple[str, dict | ValueError]]:
@@ -118,25 +177,74 @@ def records(path: Path) -> Iterator[tuple[str, dict | ValueError]]:
     if not name.endswith(ENDINGS):
         raise ValueError(f"{path}: unknown format; allowed endings: {', '.join(ENDINGS)}")
     try:
-        if name.endswith((".jsonl", ".jsonl.gz", ".ndjson")):
-            opener = gzip.open if name.endswith(".gz") else open
-            with opener(path, "rt", encoding="utf-8-sig") as file:
-                for number, line in enumerate(file, start=1):
-                    if line.strip():
-                        yield f"line {number}", _parse(line)
+        with path.open("rb") as file:
+            if file.read(len(_POINTER)) == _POINTER:
+                raise ValueError(
+                    f"{path}: a pointer of Git LFS, not the data; fetch it with `git lfs pull`"
+                )
+        if name.endswith(_LINES):
+            yield from _lines(path)
+            return
+        if name.endswith((".json", ".json.gz")):
+            yield from _json(path)
             return
         if name.endswith(".arrow"):
-            frame = pl.read_ipc_stream(path)
+            frame = _read_arrow(path)
         else:
-            frame = _read_csv(path) if name.endswith(".csv") else pl.read_parquet(path)
+            frame = _read_csv(path) if name.endswith((".csv", ".tsv")) else pl.read_parquet(path)
     except UnicodeDecodeError as error:
         byte = error.object[error.start]
         raise ValueError(f"{path}: not UTF-8 (byte {byte:#x}); allowed: a file in UTF-8") from None
-    except (pl.exceptions.PolarsError, gzip.BadGzipFile, EOFError) as error:
+    except (pl.exceptions.PolarsError, gzip.BadGzipFile, EOFError, zlib.error) as error:
         reason = str(error).split("\n")[0]
         raise ValueError(f"{path}: not readable by its ending ({reason})") from None
     for number, record in enumerate(frame.iter_rows(named=True)):
         yield f"row {number}", record
+
+
+def _open(path: Path):
+    opener = gzip.open if path.name.lower().endswith(".gz") else open
+    return opener(path, "rt", encoding="utf-8-sig")
+
+
+def _lines(path: Path) -> Iterator[tuple[str, dict | ValueError]]:
+    with _open(path) as file:
+        for number, line in enumerate(file, start=1):
+            if line.strip():
+                yield f"line {number}", _record(_parse(line))
+
+
+def _json(path: Path) -> Iterator[tuple[str, dict | ValueError]]:
+    """A list of objects, a single one, or objects one a line under the ending of a list."""
+    with _open(path) as file:
+        text = file.read()
+    value = _parse(text) if text.strip() else []
+    if isinstance(value, ValueError):
+        if text.lstrip().startswith("["):
+            raise ValueError(f"{path}: {value}")
+        yield from _lines(path)
+        return
+    for number, record in enumerate(value if isinstance(value, list) else [value]):
+        yield f"row {number}", _record(record)
+
+
+def _parse(text: str) -> object:
+    """A JSON value, or what is wrong with it."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        reason = f"{error.msg} at {f'line {error.lineno}, ' if error.lineno > 1 else ''}column {error.colno}"
+    except RecursionError:
+        reason = "too many levels"
+    except ValueError:
+        reason = "a number of too many digits"
+    return RowError(f"not valid JSON ({reason})", "a JSON object", "not valid JSON")
+
+
+def _record(value: object) -> dict | ValueError:
+    if isinstance(value, dict | ValueError):
+        return value
+    return RowError("not a JSON object", "an object with the columns of a layout")
 
 
 def _read_csv(path: Path) -> pl.DataFrame:
@@ -144,174 +252,40 @@ def _read_csv(path: Path) -> pl.DataFrame:
     text = path.read_bytes().decode("utf-8-sig")
     head = text.split("\n", 1)[0]
     separator = max(",;\t", key=head.count)
-    texts = dict.fromkeys(_TEXTS, pl.String)
-    return pl.read_csv(
-        text.encode(), separator=separator, infer_schema_length=None, schema_overrides=texts
-    )
-
-
-def _parse(line: str) -> dict | ValueError:
-    try:
-        record = json.loads(line)
-    except json.JSONDecodeError as error:
-        return ValueError(f"not valid JSON ({error.msg} at column {error.colno})")
-    return record if isinstance(record, dict) else ValueError("not a JSON object")
-
-
-def _rows(record: dict) -> list[dict]:
-    """The canonical rows of one record; `ValueError` says what is wrong with it."""
-    for column, value in record.items():
-        if told := next(filter(None, map(lone_surrogate, _texts([column, value]))), ""):
-            raise ValueError(f"column {column!r} {told}")
-    if "prompt" not in record and (other := [n for n in _PROMPTS if n in record]):
-        raise ValueError(f"there is no column 'prompt' but {other[0]!r}; allowed: rename it to it")
-    if {"response_a", "response_b"} <= record.keys():
-        rows = [{**record, "prompt": record.get("prompt"), "preference": record.get("preference")}]
-    elif {"chosen", "rejected"} <= record.keys():
-        rows = [_chosen_rejected(record)]
-    elif {"responses", "ranking"} <= record.keys():
-        rows = _ranked(record)
-    else:
-        layouts = "; ".join(LAYOUTS.values())
-        raise ValueError(f"columns {sorted(record)} are of no known layout; allowed: {layouts}")
-    for row in rows:
-        row["prompt"] = _check_prompt(row["prompt"])
-        for column in ("response_a", "response_b"):
-            if not isinstance(row[column], str) or not row[column].strip():
-                raise ValueError(f"column {column!r} is empty; allowed: a non-empty string")
-        if row["response_a"] == row["response_b"]:
-            raise ValueError("the two responses are equal; allowed: two different responses")
-        if row["preference"] not in (1, 0, -1, None) or isinstance(row["preference"], bool):
-            raise ValueError(
-                f"column 'preference' is {row['preference']!r}; allowed: +1, 0, -1 or null"
-            )
-        if row["preference"] is not None:
-            row["preference"] = int(row["preference"])
-    return rows
-
-
-def _texts(value: object) -> Iterator[str]:
-    """All texts of a JSON value, the names in it too."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict | list):
-        parts = (*value, *value.values()) if isinstance(value, dict) else value
-        for part in parts:
-            yield from _texts(part)
-
-
-def _chosen_rejected(record: dict) -> dict:
-    chosen, rejected = (_turns(record[c], c) for c in ("chosen", "rejected"))
-    if record.get("prompt") is not None:
-        prompt = record["prompt"]
-        given = messages(_check_prompt(prompt))
-        chosen, rejected = (
-            t[len(given) :] if t[: len(given)] == given else t for t in (chosen, rejected)
-        )
-    else:
-        shared = next(
-            (i for i, (c, r) in enumerate(zip(chosen, rejected, strict=False)) if c != r),
-            min(len(chosen), len(rejected)),
-        )
-        prompt, chosen, rejected = chosen[:shared], chosen[shared:], rejected[shared:]
-        if not prompt:
-            raise ValueError(
-                "there is no column 'prompt', and chosen and rejected begin differently; allowed: "
-                "dialogues that share at least their first user turn"
-            )
-        if len(prompt) == 1 and prompt[0]["role"] == "user":
-            prompt = prompt[0]["content"]
-    extra = {k: v for k, v in record.items() if k not in {"chosen", "rejected", "prompt"}}
-    scores = [record.get(f"score_{side}") for side in ("chosen", "rejected")]
-    tied = None not in scores and scores[0] == scores[1]
-    return extra | {
-        "prompt": prompt,
-        "response_a": _continuation(chosen),
-        "response_b": _continuation(rejected),
-        "preference": 0 if tied else 1,
-    }
-
-
-def _turns(value: object, column: str) -> list[dict[str, str]]:
-    """Chosen or rejected as messages: a chat, a 'Human:' dialogue, or one bare answer."""
-    if isinstance(value, str):
-        parts = _TURN.split(value)
-        if len(parts) > 1 and not parts[0].strip():
-            return [
-                {"role": _ROLE[speaker], "content": text.strip()}
-                for speaker, text in zip(parts[1::2], parts[2::2], strict=True)
-            ]
-        return [{"role": "assistant", "content": value}]
-    if isinstance(value, list):
-        return _check_messages(value, column)
-    raise ValueError(f"column {column!r} is {value!r:.40}; allowed: a string or chat messages")
-
-
-def _continuation(turns: list[dict[str, str]]) -> str:
-    """What follows the prompt as one response; a longer continuation keeps its speakers."""
-    if len(turns) == 1:
-        return turns[0]["content"]
-    return prompt_text(turns).removeprefix("Assistant: ") if turns else ""
-
-
-def _ranked(record: dict) -> list[dict]:
-    """One row with n ranked responses becomes n(n-1)/2 pairs, sides in the order of the file."""
-    responses, ranking = record["responses"], record["ranking"]
-    try:
-        texts = {r["id"]: r["text"] for r in responses}
-    except (TypeError, KeyError):
-        raise ValueError("column 'responses': allowed: a list of {id, text}") from None
-    if len(texts) != len(responses) or len(texts) < 2:
-        raise ValueError("column 'responses': allowed: two or more, with unique ids")
-    if sorted(map(str, ranking)) != sorted(map(str, texts)):
+    names = next(csv.reader([head], delimiter=separator), [])
+    if twice := [name for name, n in Counter(names).items() if n > 1]:
         raise ValueError(
-            f"column 'ranking' is {ranking!r}; allowed: every id of {list(texts)} once, best first"
+            f"{path}: the column {twice[0]!r} is there twice; allowed: every name once"
         )
-    extra = {k: v for k, v in record.items() if k not in {"responses", "ranking"}}
-    if all({"satisfies", "violates"} <= r.keys() for r in responses):
-        extra["annotations"] = [
-            {k: r[k] for k in ("id", "satisfies", "violates")} for r in responses
-        ]
-    name = record.get("prompt_id", sha256(json.dumps(record["prompt"]))[:12])
-    return [
-        extra
-        | {
-            "pair_id": f"{name}:{a}-{b}",
-            "response_id_a": f"{name}:{a}",
-            "response_id_b": f"{name}:{b}",
-            "response_a": texts[a],
-            "response_b": texts[b],
-            "preference": 1 if ranking.index(a) < ranking.index(b) else -1,
-        }
-        for a, b in combinations(texts, 2)
-    ]
+    texts = dict.fromkeys(_TEXTS, pl.String)
+    try:
+        return pl.read_csv(
+            text.encode(), separator=separator, infer_schema_length=None, schema_overrides=texts
+        )
+    except pl.exceptions.PolarsError as error:
+        reader = csv.reader(io.StringIO(text), delimiter=separator)
+        with contextlib.suppress(csv.Error):
+            for row in reader:
+                if len(row) > len(names):
+                    raise ValueError(
+                        f"{path}, line {reader.line_num}: {len(row)} fields; allowed: "
+                        f"{len(names)}, as in its head, texts that hold a separator in quotes"
+                    ) from None
+        raise error
 
 
-def _check_prompt(prompt: object) -> str | list[dict[str, str]]:
-    if isinstance(prompt, str) and prompt.strip():
-        return prompt
-    if isinstance(prompt, list) and prompt:
-        return _check_messages(prompt, "prompt")
-    raise ValueError("column 'prompt' is empty; allowed: a non-empty string or list of messages")
+def _read_arrow(path: Path) -> pl.DataFrame:
+    """A stream, which `datasets` writes, or a file, which others do."""
+    with path.open("rb") as file:
+        is_file = file.read(6) == b"ARROW1"
+    try:
+        return pl.read_ipc(path) if is_file else pl.read_ipc_stream(path)
+    except OSError as error:
+        raise pl.exceptions.ComputeError(str(error)) from None
 
 
-def _check_messages(value: list, column: str) -> list[dict[str, str]]:
-    for turn in value:
-        if not (
-            isinstance(turn, dict)
-            and turn.get("role") in _ROLES
-            and isinstance(turn.get("content"), str)
-        ):
-            raise ValueError(
-                f"column {column!r} holds {turn!r:.60}; allowed: messages with a role of "
-                f"{sorted(_ROLES)} and a string content"
-            )
-    if any(a["role"] == b["role"] == "system" for a, b in pairwise(value)):
-        raise ValueError(f"column {column!r} holds two system messages in a row; allowed: one")
-    return [{"role": t["role"], "content": t["content"]} for t in value]
-
-
-def _frame(rows: list[dict]) -> pl.DataFrame:
+def frame_of(rows: list[dict]) -> pl.DataFrame:
+    """Converted rows as one frame; the prompts are messages if any of them is."""
     chat = any(not isinstance(row["prompt"], str) for row in rows)
     names = list(dict.fromkeys((*COLUMNS, *(k for row in rows for k in row))))
     schema = {

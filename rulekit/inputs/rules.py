@@ -1,4 +1,4 @@
-"""Rule sets: a YAML file or a list of texts comes in, an immutable `RuleSet` goes out.
+"""Rule sets: a YAML file, a file of texts or a list comes in, an immutable `RuleSet` goes out.
 
 A rule is an absolute statement that a single response satisfies or violates. Judges rate
 responses under rules; selectors and label models only see their positions in the set.
@@ -16,15 +16,17 @@ import yaml
 
 from rulekit.files import resource, sha256, write_atomically
 from rulekit.inputs.identity import hash_of
+from rulekit.inputs.rule_wording import comparison
 from rulekit.tables import SHOWN, html_table
 
-# A pointwise judge cannot say whether one response is the best of those it never saw.
-_SUPERLATIVE = re.compile(
-    r"(?<!at )\b(best|better|worst|worse|most|least|(more|less) \w+ than"
-    r"|(clear|fair|few|great|high|kind|low|safe|short|strong|weak)e?(r|st))\b",
-    re.IGNORECASE,
-)
 _FIELDS = {"id", "text", "category", "weight", "examples"}
+_SAYS_NOTHING = """
+    a an and any are as at be been being by can do does each every for from has have if in is it its
+    must of on one or response responses shall should that the their them they this to user users
+    was when where which who will with would
+"""  # no, not, never and without tell rules apart and stay
+_EMPTY_WORDS = frozenset(_SAYS_NOTHING.split())
+_ID_WORDS, _ID_LETTERS = 5, 40
 _NAMED = {"embedded": "data/rules.yaml", "openai-rbr": "data/rbr-rules.yaml"}
 
 
@@ -57,8 +59,8 @@ class RuleSet(Sequence[Rule]):
         if not self.rules:
             raise ValueError("a rule set needs at least one rule")
         seen: dict[str, str] = {}
-        for number, rule in enumerate(self.rules, start=1):
-            where = f"rule {number} ({rule.id!r})"
+        for place, rule in enumerate(self.rules, start=1):
+            where = f"rule {place} ({rule.id!r})"
             for name in ("id", "text", "category"):
                 value = getattr(rule, name)
                 if isinstance(value, bool | int | float):
@@ -68,7 +70,8 @@ class RuleSet(Sequence[Rule]):
                     )
                 if not isinstance(value, str) or not value.strip():
                     raise ValueError(f"{where}: {name} is {value!r}; allowed: a non-empty string")
-            if not isinstance(rule.weight, int | float) or not math.isfinite(rule.weight):
+            number = isinstance(rule.weight, int | float) and not isinstance(rule.weight, bool)
+            if not number or not math.isfinite(rule.weight):
                 raise ValueError(f"{where}: weight is {rule.weight!r}; allowed: a finite number")
             for key, kind in ((f"id {rule.id}", "id"), (f"text {_normal(rule.text)}", "text")):
                 if key in seen:
@@ -77,9 +80,11 @@ class RuleSet(Sequence[Rule]):
 
     @classmethod
     def load(cls, path: str | Path) -> RuleSet:
-        """Read a rule set from YAML: a mapping with a list `rules`, or the list itself.
+        """Read a rule set from YAML, a mapping with a list `rules` or the list itself, or from texts.
 
-        Every other key at the top (name, licence, provenance …) is kept as `provenance`.
+        Every other key at the top (name, licence, provenance …) is kept as `provenance`. Of a file
+        that ends in ``.txt`` every line is a rule; blank lines and lines that start with # are
+        skipped, and the ids are made from the texts by `rule_ids`.
 
         Parameters
         ----------
@@ -97,30 +102,25 @@ class RuleSet(Sequence[Rule]):
         """
         if path == "hh-rule-votes":
             return _constitution()
-        path = resource(_NAMED[path]) if path in _NAMED else Path(path)
+        path = resource(_NAMED[path]) if path in _NAMED else Path(path).expanduser()
         if not path.is_file():
             names = ", ".join([*_NAMED, "hh-rule-votes"])
             raise FileNotFoundError(
-                f"no such file: {path}; allowed: a YAML file, or one of {names}"
+                f"no such file: {path}; allowed: a YAML file, a text file (.txt) with a rule a line, "
+                f"or one of {names}"
             )
-        with path.open(encoding="utf-8") as file:
-            try:
-                content = yaml.safe_load(file)
-            except yaml.YAMLError as error:
-                raise ValueError(f"{path}: not readable as YAML: {error}") from error
-        head = content if isinstance(content, dict) else {"rules": content}
-        entries = head.get("rules")
-        if not isinstance(entries, list):
-            raise ValueError(f"{path}: allowed: a list of rules, or a mapping with a list 'rules'")
-        rules = []
-        for number, entry in enumerate(entries, start=1):
-            if not isinstance(entry, dict) or not {"id", "text"} <= entry.keys() <= _FIELDS:
-                raise ValueError(
-                    f"{path}: rule {number}: {entry!r:.80}; allowed: a mapping with 'id', 'text' "
-                    "and optionally 'category', 'weight', 'examples'"
-                )
-            rules.append(Rule(**{**entry, "examples": tuple(entry.get("examples") or ())}))
         try:
+            text = path.read_text(encoding="utf-8-sig")
+        except UnicodeDecodeError as error:
+            byte = error.object[error.start]
+            raise ValueError(
+                f"{path}: not UTF-8 (byte {byte:#x}); allowed: a file in UTF-8"
+            ) from None
+        try:
+            if path.suffix.lower() == ".txt":
+                return cls(_rules_of_lines(text))
+            head = _parsed_yaml(text)
+            rules = [_rule(number, entry) for number, entry in enumerate(head["rules"], start=1)]
             return cls(tuple(rules), {k: v for k, v in head.items() if k != "rules"})
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
@@ -192,7 +192,7 @@ class RuleSet(Sequence[Rule]):
     @property
     def digests(self) -> list[str]:
         """SHA-256 of each text, in the order of the rules."""
-        return [sha256(r.text.encode("utf-8", "surrogatepass")) for r in self.rules]
+        return [_digest(r.text) for r in self.rules]
 
     @property
     def hash(self) -> str:
@@ -200,14 +200,85 @@ class RuleSet(Sequence[Rule]):
         return hash_of(self.digests)
 
     def superlatives(self) -> dict[str, str]:
-        """Rules that compare ("best", "safer than"): id → the word, for a pointwise judge to fail on."""
-        found = ((r.id, _SUPERLATIVE.search(r.text)) for r in self.rules)
-        return {rule_id: match.group(0) for rule_id, match in found if match}
+        """Rules that compare ("best", "safer than"): id → the words, for a pointwise judge to fail on."""
+        return {r.id: words for r in self.rules if (words := comparison(r.text))}
 
 
 def numbered_ids(n: int) -> list[str]:
     """Ids of n rules that have no names: r000, r001 and so on."""
     return [f"r{i:03d}" for i in range(n)]
+
+
+def rule_ids(texts: Sequence[str]) -> list[str]:
+    """Short ids made from the texts of rules, such as ``names-dose-medicine``.
+
+    An id is made of the first words of its text that carry meaning, so it stays when other rules
+    come or go; a text whose words give an id that an earlier one has gets a part of its hash besides.
+
+    Parameters
+    ----------
+    texts
+        n_rules texts, all different.
+    """
+    ids: list[str] = []
+    for text in texts:
+        words = re.findall(r"[^\W_]+(?:['’][^\W_]+)*", text.lower())
+        words = [re.sub("['’]", "", w) for w in words]
+        telling = [w for w in words if w not in _EMPTY_WORDS] or words
+        while len(telling) > 1 and len("-".join(telling[:_ID_WORDS])) > _ID_LETTERS:
+            telling = telling[: min(len(telling), _ID_WORDS) - 1]
+        slug = "-".join(telling[:_ID_WORDS])[:_ID_LETTERS] or "rule"
+        try:
+            plain = isinstance(yaml.safe_load(slug), str) and slug not in {"y", "n", "rule"}
+        except (yaml.YAMLError, ValueError):
+            plain = False
+        slug = slug if plain else f"rule-{slug}".removesuffix("-rule")
+        ids.append(f"{slug}-{_digest(text)[:6]}" if slug in ids or slug == "rule" else slug)
+    return ids
+
+
+def _rules_of_lines(text: str) -> tuple[Rule, ...]:
+    """The rules of a text with one a line."""
+    line_of: dict[str, int] = {}
+    texts = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        rule = line.strip()
+        if not rule or rule.startswith("#"):
+            continue
+        if _normal(rule) in line_of:
+            raise ValueError(
+                f"line {number}: its text is already that of line {line_of[_normal(rule)]}; "
+                "allowed: every rule once"
+            )
+        line_of[_normal(rule)] = number
+        texts.append(rule)
+    return tuple(Rule(i, t) for i, t in zip(rule_ids(texts), texts, strict=True))
+
+
+def _parsed_yaml(text: str) -> dict:
+    """What stands in a YAML file, its list of rules under `rules`."""
+    try:
+        content = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ValueError(f"not readable as YAML: {' '.join(str(error).split())}") from None
+    head = content if isinstance(content, dict) else {"rules": content}
+    if not isinstance(head.get("rules"), list):
+        raise ValueError("allowed: a list of rules, or a mapping with a list 'rules'")
+    return head
+
+
+def _rule(number: int, entry: object) -> Rule:
+    if not isinstance(entry, dict) or not {"id", "text"} <= entry.keys() <= _FIELDS:
+        raise ValueError(
+            f"rule {number}: {entry!r:.80}; allowed: a mapping with 'id', 'text' and optionally "
+            "'category', 'weight', 'examples'; bare texts belong into a text file (.txt), one a line"
+        )
+    examples = entry.get("examples") or []
+    if not isinstance(examples, list) or not all(isinstance(e, str) for e in examples):
+        raise ValueError(
+            f"rule {number} ({entry['id']!r}): examples is {examples!r:.60}; allowed: a list of texts"
+        )
+    return Rule(**{**entry, "examples": tuple(examples)})
 
 
 def _as_written(value: bool | float) -> str:
@@ -229,3 +300,7 @@ def _constitution() -> RuleSet:
 
 def _normal(text: str) -> str:
     return " ".join(text.lower().split())
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode("utf-8", "surrogatepass"))

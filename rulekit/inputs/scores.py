@@ -177,7 +177,7 @@ class Scores:
             if d.size:
                 figures += [f"{np.abs(d).mean():.3f}", f"{np.abs(d).max():.3f}"]
                 figures += [f"{(d == 0).mean():.1%}", f"{(np.abs(d) > _DECISIVE).mean():.1%}"]
-            rows.append([name, *figures, *[""] * (5 - len(figures))])
+            rows.append([name, *figures, *["–"] * (5 - len(figures))])
         head = ("rule", "rated", "mean |δ|", "largest |δ|", "δ = 0", f"|δ| > {_DECISIVE}")
         return html_table(repr(self), head, rows, self.n_rules + 1)
 

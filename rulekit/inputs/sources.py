@@ -89,18 +89,21 @@ SOURCES = {
 def load_pairs(path: str | Path, *, skip_invalid: bool = False) -> pl.DataFrame:
     """Preference pairs of a named data set, or of files in any common layout.
 
-    The layout is found from the columns: ``response_a``/``response_b`` with ``preference``;
-    Hugging Face ``chosen``/``rejected`` with or without ``prompt``, as strings, chat messages or
-    ``\\n\\nHuman: … \\n\\nAssistant: …`` dialogues (chosen becomes A, preference +1, or 0 where
-    ``score_chosen`` and ``score_rejected`` are equal); or ranked responses, one row a prompt, which
-    become all pairs of the prompt.
+    The layout is found from the columns; `rulekit.inputs.LAYOUTS` lists the layouts, data/README.md
+    explains them, `rulekit.inputs.describe` says which one a file has. Two responses with
+    ``preference``, ``winner`` or a strength; ``chosen`` and ``rejected`` (chosen becomes A,
+    preference +1, or 0 where ``score_chosen`` and ``score_rejected`` are equal); several responses
+    ranked or scored, or single responses rated, which become all pairs of their prompt. Columns
+    that the layout does not speak of are kept.
 
     Parameters
     ----------
     path
-        One of ``sources.SOURCES`` such as ``embedded``; a file of JSONL (also gzipped), Parquet,
-        CSV (separated by commas, semicolons or tabs) or Arrow, whose ending names the format; a folder, whose files are read in the order of
-        their names, also those of a data set that ``datasets`` saved; or a glob of files.
+        One of ``sources.SOURCES`` such as ``embedded``; a file of JSONL or JSON (also gzipped),
+        Parquet, CSV (separated by commas, semicolons or tabs) or Arrow, whose ending names the
+        format; a folder, whose files are read in the order of their names; the folder of a data set
+        that ``datasets`` saved or that was cloned from a hub, which names its files itself; or a
+        glob of any of these.
     skip_invalid
         Leave rows out that cannot be used, with a warning that counts them by reason, instead
         of refusing the file.
@@ -115,7 +118,7 @@ def load_pairs(path: str | Path, *, skip_invalid: bool = False) -> pl.DataFrame:
     FileNotFoundError
         If there is no such file.
     ValueError
-        For an unknown ending or layout, and, unless `skip_invalid`, for the first row that
+        For an unknown ending, an unknown or an ambiguous layout, and, unless `skip_invalid`, for the first row that
         cannot be used: the message names file, line or row, column and what is allowed.
     """
     if path in SOURCES:

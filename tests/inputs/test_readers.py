@@ -28,6 +28,27 @@ def test_jsonl_gz_csv_and_parquet_read_alike(tmp_path):
     assert tables[0]["preference"].to_list() == [-1, None]
 
 
+def test_json_holds_a_list_one_object_or_objects_one_a_line(tmp_path):
+    path = tmp_path / "p.json"
+    for content in (json.dumps([GOOD]), json.dumps(GOOD, indent=1), json.dumps(GOOD) + "\n"):
+        path.write_text(content)
+        assert rk.load_pairs(path)["prompt"].to_list() == ["q"]
+    write(path, GOOD, {**GOOD, "prompt": "r"})
+    assert rk.load_pairs(path)["prompt"].to_list() == ["q", "r"]
+
+
+def test_an_arrow_file_is_read_as_a_stream_is(tmp_path):
+    frame = pl.DataFrame([{"pair_id": "7", **GOOD}])
+    frame.write_ipc(tmp_path / "p.arrow")
+    assert rk.load_pairs(tmp_path / "p.arrow")["pair_id"].to_list() == ["7"]
+
+
+def test_columns_of_any_values_are_kept(tmp_path):
+    notes = [1, "a", [1], {"a": 1}, None, 2**70]
+    rows = [{**GOOD, "prompt": str(i), "note": note} for i, note in enumerate(notes)]
+    assert len(rk.load_pairs(write(tmp_path / "p.jsonl", *rows))) == len(notes)
+
+
 def test_a_name_a_folder_and_a_glob_are_read_and_rows_numbered_through(tmp_path):
     assert rk.load_pairs("embedded").equals(rk.sources.load("embedded"))
     parts = tmp_path / "parts"
@@ -54,8 +75,10 @@ def test_missing_files_list_what_is_known_and_a_folder_without_pairs_says_so(tmp
 def test_the_same_id_in_two_files_is_refused(tmp_path):
     for name in ("a", "b"):
         write(tmp_path / f"{name}.jsonl", {"pair_id": "7", **GOOD})
-    with pytest.raises(ValueError, match="'pair_id', row 1 occurs twice"):
+    with pytest.raises(ValueError, match=r"b\.jsonl, line 1: column 'pair_id' is '7', as in .*a\."):
         rk.load_pairs(tmp_path)
+    with pytest.warns(UserWarning, match="1 of 2 rows skipped"):
+        assert len(rk.load_pairs(tmp_path, skip_invalid=True)) == 1
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
@@ -84,6 +107,35 @@ def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path):
         ("p.arrow", b"no arrow", "not readable by its ending"),
         ("p.jsonl.gz", b"no gzip", "not readable by its ending"),
         ("p.csv", b"", "not readable by its ending"),
+        ("p.csv", b"prompt,prompt,response_a\n", "the column 'prompt' is there twice"),
+        (
+            "p.csv",
+            b"prompt,response_a,response_b\nq,x,y\nq,x,y,z\n",
+            "line 3: 4 fields; allowed: 3",
+        ),
+        ("p.csv", b'prompt,response_a,response_b\nq,"x,y\n', "not readable by its ending"),
+        ("p.csv", b"prompt,response_a,response_b\n", "no pairs in it"),
+        ("p.csv", b"hello\nworld\n", r"columns \['hello'\] are of no known layout"),
+        ("p.jsonl", b"", "no pairs in it"),
+        ("p.jsonl", b"\x00\x00\n", "line 1: not valid JSON"),
+        ("p.jsonl", "{}".encode("utf-16"), "not UTF-8 .byte 0xff"),
+        ("p.jsonl", b'{"prompt": ' + b"[" * 200_000, "line 1: not valid JSON .too many levels"),
+        ("p.jsonl", b'{"preference": ' + b"1" * 5000 + b"}", "a number of too many digits"),
+        ("p.json", b"[{", "not valid JSON"),
+        ("p.json", b"[3]", "row 0: not a JSON object"),
+        ("p.json", b'{"data": []}', r"columns \['data'\] are of no known layout"),
+        ("p.arrow", b"", "not readable by its ending"),
+        ("p.arrow", b"ARROW1 and no more", "not readable by its ending"),
+        (
+            "p.jsonl.gz",
+            gzip.compress(b'{"prompt": "q"}', mtime=0)[:-9],
+            "not readable by its ending",
+        ),
+        (
+            "p.jsonl.gz",
+            gzip.compress(b'{"prompt": "q"}' * 999, mtime=0)[:24] + b"\xff" * 40,
+            "not readable by its",
+        ),
     ],
 )
 def test_a_file_of_another_format_or_encoding_is_named_in_one_line(
@@ -96,11 +148,15 @@ def test_a_file_of_another_format_or_encoding_is_named_in_one_line(
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("other", ["question", "instruction", "query", "input"])
-def test_a_prompt_under_another_name_is_asked_to_be_renamed(tmp_path, other):
-    row = {other: "q", "response_a": "x", "response_b": "y"}
-    with pytest.raises(ValueError, match=f"no column 'prompt' but '{other}'; allowed: rename"):
-        rk.load_pairs(write(tmp_path / "p.jsonl", row))
+@pytest.mark.parametrize("other", ["question", "instruction", "query", "input", "context"])
+@pytest.mark.parametrize("sides", [("response_a", "response_b"), ("chosen", "rejected")])
+def test_a_prompt_is_read_under_another_name_and_kept_beside_a_prompt(tmp_path, other, sides):
+    row = {other: "q", **dict(zip(sides, "xy", strict=True))}
+    found = rk.load_pairs(write(tmp_path / "p.jsonl", row))
+    assert found["prompt"].to_list() == ["q"]
+    assert other not in found.columns
+    found = rk.load_pairs(write(tmp_path / "p.jsonl", {**row, "prompt": "p"}))
+    assert (found["prompt"][0], found[other][0]) == ("p", "q")
 
 
 def test_chosen_and_rejected_of_equal_scores_are_a_tie(tmp_path):
@@ -193,8 +249,13 @@ def test_half_a_character_is_named_with_row_and_column_or_skipped(tmp_path):
 
 def test_duplicate_ids_and_unknown_endings_are_refused(tmp_path):
     twice = write(tmp_path / "p.jsonl", {"pair_id": 1, **GOOD}, {"pair_id": 1, **GOOD})
-    with pytest.raises(ValueError, match="'pair_id', row 1 occurs twice"):
+    with pytest.raises(
+        ValueError, match="line 2: column 'pair_id' is '1', as in line 1; allowed: un"
+    ):
         rk.load_pairs(twice)
+    for wrong in ("", ["a"], True):
+        with pytest.raises(ValueError, match="line 1: column 'pair_id' is"):
+            rk.load_pairs(write(tmp_path / "p.jsonl", {**GOOD, "pair_id": wrong}))
     with pytest.raises(ValueError, match=r"unknown format; allowed endings: \.jsonl"):
         rk.load_pairs(write(tmp_path / "p.txt", GOOD))
     with pytest.raises(ValueError, match="column 'response_b' is missing"):

@@ -1,8 +1,10 @@
 """Rule sets: the embedded one is what its card says; bad files are refused by name."""
 
 import pytest
+import yaml
 
 import rulekit as rk
+from rulekit.inputs import rule_ids
 
 
 @pytest.fixture(scope="module")
@@ -39,10 +41,20 @@ def test_rules_survive_the_disk_and_their_hash_follows_the_texts(rules, tmp_path
         ("- {id: a, text: x}\n- {id: a, text: y}", "its id is already that of rule 1"),
         ("- {id: a, text: x}\n- {id: b, text: ' X'}", "its text is already that of rule 1"),
         ("- {id: a, text: x, weight: heavy}", "weight is 'heavy'"),
+        ("- {id: a, text: x, weight: yes}", "weight is True; allowed: a finite number"),
+        ("- The response is kind.", "bare texts belong into a text file (.txt), one a line"),
         ("- {id: no, text: x}", "id is False, no text to YAML; allowed: quote it, as in id: 'no'"),
         ("- {id: 1, text: x}", "id is 1, no text to YAML; allowed: quote it, as in id: '1'"),
         ("- {id: a, text: yes}", "allowed: quote it, as in text: 'yes'"),
         ("[", "not readable as YAML"),
+        ("a: 'x\n\n  y: [", "not readable as YAML"),
+        ("- {id: a, text: x, examples: yes}", "examples is True; allowed: a list of texts"),
+        ("- {id: a, text: x, examples: one}", "examples is 'one'; allowed: a list of texts"),
+        ("- {id: a, text: x, examples: [1]}", "examples is [1]; allowed: a list of texts"),
+        (
+            "- {id: 2026-01-01, text: x}",
+            "id is datetime.date(2026, 1, 1); allowed: a non-empty string",
+        ),
     ],
 )
 def test_a_bad_rule_file_is_refused_by_name(tmp_path, text, message):
@@ -51,6 +63,93 @@ def test_a_bad_rule_file_is_refused_by_name(tmp_path, text, message):
     with pytest.raises(ValueError, match=r"r\.yaml") as error:
         rk.RuleSet.load(path)
     assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+TEXTS = """# Rules of a clinic
+
+The response names the dose of a medicine.
+  The response does not state a diagnosis.  \r
+# The response is polite.
+The response says to see a doctor when symptoms last.
+"""
+
+
+def lines(tmp_path, text, name="r.txt"):
+    path = tmp_path / name
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return path
+
+
+def test_a_text_file_has_a_rule_a_line_and_ids_made_from_the_texts(tmp_path):
+    found = rk.RuleSet.load(lines(tmp_path, TEXTS))
+    assert found.texts == [
+        "The response names the dose of a medicine.",
+        "The response does not state a diagnosis.",
+        "The response says to see a doctor when symptoms last.",
+    ]
+    assert found.ids == [
+        "names-dose-medicine",
+        "not-state-diagnosis",
+        "says-see-doctor-symptoms-last",
+    ]
+    assert rk.RuleSet.load(found.save(tmp_path / "r.yaml")) == found
+
+
+def test_ids_from_texts_are_short_unique_and_stay_when_rules_come_and_go(rules):
+    ids = rule_ids(rules.texts)
+    assert len(set(ids)) == 100
+    assert max(map(len, ids)) <= 40
+    assert rule_ids(rules.texts[50:]) == ids[50:]
+    twins = ["The response is polite.", "Was the response polite?", "Is it polite!"]
+    first, *others = rule_ids(twins)
+    assert first == "polite"
+    assert len(set(others)) == 2
+    assert rule_ids([twins[0], twins[2]])[1] == others[1]  # of its own text, not its place
+
+
+def test_ids_from_texts_are_texts_to_yaml_in_any_language(tmp_path):
+    texts = [
+        "No.",
+        "Yes",
+        "On it",
+        "12",
+        "1e3",
+        "null",
+        "...",
+        "!?",
+        "回答不得包含医疗建议",
+        "Ответ вежлив",
+    ]
+    ids = rule_ids([*texts, "2026-01-01", "y", "~", "w" * 10_000])
+    assert all(isinstance(yaml.safe_load(i), str) for i in ids)
+    assert len(set(ids)) == len(ids)
+    assert {"回答不得包含医疗建议", "ответ-вежлив"} <= set(ids)
+    assert rk.RuleSet.load(lines(tmp_path, "\n".join(texts))).texts == texts
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            "a b c\n\n# x\n A  b C\n",
+            "line 4: its text is already that of line 1; allowed: every rule",
+        ),
+        ("# nothing\n\n", "a rule set needs at least one rule"),
+        ("", "a rule set needs at least one rule"),
+        ("é".encode("latin-1"), "not UTF-8 (byte 0xe9); allowed: a file in UTF-8"),
+    ],
+)
+def test_a_bad_text_file_is_refused_by_name_and_line(tmp_path, content, message):
+    with pytest.raises(ValueError, match=r"r\.txt: ") as error:
+        rk.RuleSet.load(lines(tmp_path, content))
+    assert message in str(error.value)
+
+
+def test_a_rule_file_that_is_no_utf_8_or_has_a_byte_order_mark(tmp_path):
+    with pytest.raises(ValueError, match=r"r\.yaml: not UTF-8 \(byte 0xe9\)"):
+        rk.RuleSet.load(lines(tmp_path, "- {id: a, text: é}".encode("latin-1"), "r.yaml"))
+    assert rk.RuleSet.load(lines(tmp_path, "\ufeffBe kind.")).texts == ["Be kind."]
 
 
 def test_rule_sets_are_loaded_by_their_names_and_a_missing_file_lists_them():

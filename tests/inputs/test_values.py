@@ -67,15 +67,15 @@ def test_a_value_is_described_in_one_short_line_without_ids(request, kind, size)
 def test_a_notebook_shows_a_short_table_that_is_well_formed_and_escaped(request, kind, size):
     value = request.getfixturevalue(size)[kind]
     html = value._repr_html_()
-    table = ElementTree.fromstring(html)
+    table = parsed(html)
     widths = {
         sum(int(cell.get("colspan", 1)) for cell in row) for row in table.iter() if row.tag == "tr"
     }
     assert len(widths) == 1
     assert 3 <= len(table.findall("tbody/tr")) <= SHOWN + 2
-    assert table.findtext("caption").startswith(repr(value))
+    assert text_of(table.find("caption")).startswith(repr(value))
     assert "<script" not in html
-    assert len(html) <= 4000
+    assert len(html) <= 6000
 
 
 def test_descriptions_say_sizes_method_and_ranges(small):
@@ -109,9 +109,18 @@ def test_a_large_table_is_described_by_evenly_spaced_pairs_and_says_so(large):
         assert min(n, 5_000) <= seen <= 10_000
 
 
+def parsed(html: str) -> ElementTree.Element:
+    """HTML as XML: the places where a line may break have no end in HTML."""
+    return ElementTree.fromstring(html.replace("<wbr>", ""))
+
+
+def text_of(element) -> str:
+    return "".join(element.itertext())
+
+
 def rows_of(value) -> list[list[str]]:
-    table = ElementTree.fromstring(value._repr_html_())
-    return [[cell.text or "" for cell in row] for row in table.findall("tbody/tr")]
+    table = parsed(value._repr_html_())
+    return [[text_of(cell) for cell in row] for row in table.findall("tbody/tr")]
 
 
 def test_the_table_of_scores_counts_zeros_and_decisive_ratings():
@@ -128,7 +137,7 @@ def test_the_table_of_scores_counts_what_was_rated():
     scores = rk.Scores(a, -a, rated=~np.isnan(a))
     assert rows_of(scores)[1:] == [
         ["r000", "2", "1.000", "2.000", "50.0%", "50.0%"],
-        ["r001", "0", "", "", "", ""],
+        ["r001", "0", "–", "–", "–", "–"],
     ]
 
 
@@ -149,7 +158,7 @@ def test_the_table_of_labels_has_a_row_for_each_preference_that_occurs():
     assert counts == [["+1, the first response", "2"], ["0, a tie", "2"], ["all", "4"]]
     assert rows_of(labels)[0][3] == "0.750"
     none_left = rk.label(scores.rows([2, 3]), rk.select(scores.rows([2, 3]), k=1), tie="drop")
-    assert rows_of(none_left) == [["all", "0", "", ""]]
+    assert rows_of(none_left) == [["all", "0", "–", "–"]]
     assert repr(none_left) == "Labels(0 pairs: 0 first, 0 second, 0 tied; tie='drop')"
 
 
@@ -164,10 +173,10 @@ def test_the_table_of_estimates_has_the_heaviest_rules_first():
 
 def test_a_table_counts_the_rows_that_it_does_not_show():
     html = html_table("a < b", ("<x>", "y"), [(1, "&"), (2, None)], 1_002)
-    table = ElementTree.fromstring(html)
-    assert table.findtext("caption") == "a < b"
-    assert [cell.text for cell in table.findall("thead/tr/th")] == ["<x>", "y"]
-    assert [cell.text for cell in table.iter("td")] == ["1", "&", "2", "None", "… 1,000 more"]
+    table = parsed(html)
+    assert text_of(table.find("caption")) == "a < b"
+    assert [text_of(cell) for cell in table.findall("thead/tr/th")] == ["<x>", "y"]
+    assert [text_of(cell) for cell in table.iter("td")] == ["1", "&", "2", "None", "… 1,000 more"]
     assert "more" not in html_table("c", ("x",), [(1,)], 1)
 
 

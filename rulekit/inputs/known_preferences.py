@@ -1,0 +1,87 @@
+"""Known preferences for some pairs: a frame and a file come in, the frame with them goes out.
+
+The file has two columns, `pair_id` and `preference` (or `winner`), in any format that pairs are
+read from. `labels` of a recipe or a notebook names it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+
+from rulekit.inputs.layouts import preference_of
+from rulekit.inputs.pairs import check_pairs
+from rulekit.inputs.readers import records
+
+
+def add_preferences(pairs: pl.DataFrame, path: str | Path) -> pl.DataFrame:
+    """Pairs with the known preferences of a file in place of their own.
+
+    Parameters
+    ----------
+    pairs
+        Canonical frame.
+    path
+        A file with the columns pair_id and preference (+1 the first response is preferred, -1 the
+        second, 0 a tie, empty unknown), or winner (model_a, model_b, tie; a, b) in its place.
+
+    Returns
+    -------
+    The frame with the file's preferences, null for pairs that the file does not name.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        Naming file, row and column for an id that is none of the pairs' or stands there twice, and
+        for a value that is not allowed.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"no such file: {path}; allowed: a file with the columns pair_id and preference"
+        )
+    pairs = check_pairs(pairs)
+    known = set(pairs["pair_id"])
+    given: dict[str, int | None] = {}
+    where_of: dict[str, str] = {}
+    for where, record in records(path):
+        try:
+            if isinstance(record, ValueError):
+                raise record
+            pair_id, value = _row(record)
+            if pair_id not in known:
+                few = ", ".join(pairs["pair_id"].head(3))
+                raise ValueError(
+                    f"column 'pair_id' is {pair_id!r:.60}; allowed: an id of the {len(known)} pairs, "
+                    f"such as {few}"
+                )
+            if pair_id in given:
+                raise ValueError(
+                    f"column 'pair_id' is {pair_id!r:.60}, as in {where_of[pair_id]}; "
+                    "allowed: every pair once"
+                )
+        except ValueError as error:
+            raise ValueError(f"{path}, {where}: {error}") from None
+        given[pair_id], where_of[pair_id] = value, where
+    if not given:
+        raise ValueError(f"{path}: no preferences in it")
+    values = [given.get(i) for i in pairs["pair_id"]]
+    return pairs.with_columns(preference=pl.Series(values, dtype=pl.Int8))
+
+
+def _row(record: dict) -> tuple[str, int | None]:
+    """(pair_id, preference) of one row."""
+    columns = [c for c in ("preference", "winner") if c in record]
+    if "pair_id" not in record or not columns:
+        raise ValueError(
+            f"its columns are {', '.join(map(repr, list(record)[:8]))}; allowed: pair_id, preference"
+        )
+    if len(columns) == 2:
+        raise ValueError("both 'preference' and 'winner' are there; allowed: one of them")
+    pair_id = record["pair_id"]
+    if pair_id is None or isinstance(pair_id, bool | list | dict) or not str(pair_id).strip():
+        raise ValueError(f"column 'pair_id' is {pair_id!r:.40}; allowed: the id of a pair")
+    return str(pair_id), preference_of(record[columns[0]], columns[0])
