@@ -139,27 +139,54 @@ class PlainModel:
         pairs
             Canonical frame.
         """
-        model, tokenizer, device = self._parts
+        _, tokenizer, _ = self._parts
         if self.note.task == "reward":
             sequences, _, _ = reading.tokenize(
                 pairs, tokenizer, self._longest(), "truncate", self.note.cut
             )
         else:
             sequences, _ = reading.adapter_sequences(pairs, tokenizer, self._longest())
+        per_pair = self.n_labels * (2 if self.note.task == "reward" else 1)
+        return self._read(sequences).reshape(len(pairs), per_pair)
+
+    def conversation_logits(
+        self, conversations: list[list[dict[str, str]]]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Logits of conversations whose last message is a response, and how much of them was cut.
+
+        Parameters
+        ----------
+        conversations
+            Lists of chat messages.
+
+        Returns
+        -------
+        logits
+            float32 (n_conversations, n_labels).
+        lost
+            Tokens cut of each, int64 (n_conversations,); by default from the start of the prompt.
+        """
+        _, tokenizer, _ = self._parts
+        whole = reading.token_ids(conversations, tokenizer)
+        short = [reading.shortened(ids, self._longest(), self.note.cut) for ids in whole]
+        lost = np.array([len(a) - len(b) for a, b in zip(whole, short, strict=True)], np.int64)
+        return self._read([(ids,) for ids in short]), lost
+
+    def _read(self, sequences: list[tuple[np.ndarray, ...]]) -> np.ndarray:
+        """Logits of every sequence in packed passes, float32 (n_sequences of all, n_labels)."""
+        model, tokenizer, device = self._parts
         models.refuse_larger_tokenizer(model, tokenizer, self.folder, sequences)
-        n = len(pairs)
+        n, each = len(sequences), len(sequences[0]) if sequences else 1
         blank = np.zeros(n, np.float32)
         examples = batches.Examples(sequences, blank, blank, [""] * n)
-        per_pair = model.config.num_labels * (2 if self.note.task == "reward" else 1)
-        out = np.empty((n, per_pair), dtype=np.float32)
-        if not n:
-            return out
-        budget = max(self.note.token_budget, int(examples.tokens.max()))
-        for part in batches.in_order(examples.tokens, budget):
-            inputs = models.packed_inputs(batches.pack(examples, part), device)
-            with torch.inference_mode():
-                out[part.rows] = model(**inputs).view(len(part.rows), -1).cpu().numpy()
-        return out
+        out = np.empty((n, each, model.config.num_labels), dtype=np.float32)
+        if n:
+            budget = max(self.note.token_budget, int(examples.tokens.max()))
+            for part in batches.in_order(examples.tokens, budget):
+                inputs = models.packed_inputs(batches.pack(examples, part), device)
+                with torch.inference_mode():
+                    out[part.rows] = model(**inputs).view(len(part.rows), each, -1).cpu().numpy()
+        return out.reshape(n * each, model.config.num_labels)
 
     def save(self, folder: str | Path) -> Path:
         """Copy the model to another folder: all of it or nothing.

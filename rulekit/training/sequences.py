@@ -56,7 +56,7 @@ def tokenize(
     for row, whole in enumerate(zip(*both, strict=True)):
         if max(map(len, whole)) > max_tokens and too_long == "drop":
             reason[row] = "too long"
-        a, b = (_cut(ids, max_tokens, cut) for ids in whole)
+        a, b = (shortened(ids, max_tokens, cut) for ids in whole)
         if np.array_equal(a, b):
             reason[row] = "equal once cut"
         lost[row] = len(whole[0]) - len(a), len(whole[1]) - len(b)
@@ -90,8 +90,11 @@ def _ids_of(texts: list[str], tokenizer) -> list[np.ndarray]:
     return [np.asarray(ids, dtype=np.int32) for ids in found]
 
 
-def _cut(ids: np.ndarray, max_tokens: int, cut: str = "start") -> np.ndarray:
-    """At most `max_tokens` ids: the first, which models lean on, and the last ones; or as `tokenize`."""
+def shortened(ids: np.ndarray, max_tokens: int, cut: str = "start") -> np.ndarray:
+    """At most `max_tokens` ids: the first, which models lean on, and the last ones; or the first ones.
+
+    Arguments are those of `tokenize`, `ids` an int32 array.
+    """
     if len(ids) <= max_tokens:
         return ids
     if cut == "end":
@@ -171,7 +174,7 @@ def _cut_alike(
     sizes = [end - begin, stop - again]
     room = sum(sizes) - (over - of_prompt)  # for both
     if room < 0 or label == len(ids):  # all else alone is too long, or nothing else was found
-        return _cut(ids, max_tokens), [over, 0, 0]
+        return shortened(ids, max_tokens), [over, 0, 0]
     first = min(sizes[0], max((room + 1) // 2, room - sizes[1]))
     kept = [first, room - first]
     parts = [ids[:1], ids[1 + of_prompt : begin + kept[0]], ids[end : again + kept[1]], ids[stop:]]
@@ -195,7 +198,7 @@ def texts_apart(
     texts += [list(side) for side in zip(*ordered, strict=True)]
     found = [tokenizer(side, verbose=False)["input_ids"] for side in texts]
     whole = [[np.asarray(ids, dtype=np.int32) for ids in row] for row in zip(*found, strict=True)]
-    sequences = [tuple(_cut(ids, max_tokens, "end") for ids in row) for row in whole]
+    sequences = [tuple(shortened(ids, max_tokens, "end") for ids in row) for row in whole]
     sizes = [np.array([[len(ids) for ids in row] for row in rows]) for rows in (whole, sequences)]
     return sequences, sizes[0] - sizes[1]
 
