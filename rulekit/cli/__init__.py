@@ -1,36 +1,81 @@
-"""The command line: arguments come in, an exit status goes out; one file a command.
+"""The command line: words come in, files and an exit status go out; one file a command.
 
-`rulekit run RECIPE` (`run`), `rulekit annotate PAIRS` (`annotate`), `rulekit store ACTION`
-(`store`), `rulekit train WHAT` (`rulekit.training.__main__`, a program of its own under ``torchrun``).
+Open `console` first: what all commands share. `run`, `annotate`, `label`, `select`, `rules`, `data`,
+`store`, `train`, `doctor` and `new` are the commands; each file adds its own to the whole.
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
+from typing import Annotated
+
+import typer
+from typer.core import TyperGroup
 
 from rulekit import __version__
-from rulekit.cli import annotate, run, store
+from rulekit.cli import (
+    annotate,
+    console,
+    data,
+    doctor,
+    label,
+    new,
+    rules,
+    run,
+    select,
+    store,
+    train,
+)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status: 0 done, 1 it failed, 2 bad arguments, 130 interrupted."""
     argv = sys.argv[1:] if argv is None else argv
-    if argv[:1] == ["train"]:
-        from rulekit.training.__main__ import main as train
+    if not argv:
+        main(["--help"])
+        return console.WRONG
+    try:
+        status = typer.main.get_command(app).main(argv, prog_name="rulekit", standalone_mode=False)
+    except typer.TyperException as error:
+        print(f"rulekit: {console.usage(error)}", file=sys.stderr)
+        return console.WRONG
+    return status or console.DONE
 
-        return train(argv[1:])
-    parser = argparse.ArgumentParser(prog="rulekit", description="Rule-based preference labels.")
-    parser.add_argument("--version", action="version", version=f"rulekit {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True)
-    for name, command, does in (
-        ("run", run, "execute a recipe of notebooks, headless"),
-        ("annotate", annotate, "rate pairs into a store, or check a judge"),
-        ("store", store, "check, merge or export files of ratings"),
-    ):
-        own = commands.add_parser(name, help=does)
-        command.add_arguments(own)
-        own.set_defaults(run=command.run)
-    commands.add_parser("train", help="train a reward model or a Rule Adapter")
-    arguments = parser.parse_args(argv)
-    return arguments.run(arguments)
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"rulekit {__version__}")
+        raise typer.Exit
+
+
+def _rulekit(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Rule-based preference labels: rate, select, label, train."""
+
+
+class _Whole(TyperGroup):
+    """Lists the commands in the order of the work."""
+
+    def list_commands(self, ctx) -> list[str]:
+        return list(_COMMANDS)
+
+
+_COMMANDS = {
+    "new": new,
+    "run": run,
+    "data": data,
+    "rules": rules,
+    "annotate": annotate,
+    "select": select,
+    "label": label,
+    "store": store,
+    "train": train,
+    "doctor": doctor,
+}
+app = console.group("Rule-based preference labels.", cls=_Whole, add_completion=True)
+app.callback()(_rulekit)
+for _command in _COMMANDS.values():
+    _command.add_to(app)

@@ -2,78 +2,118 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Annotated
+
+import typer
+
+from rulekit.cli.console import FAILED, Json, Quiet, Verbose, Voice, add, answer, group
+
+_CHECK = """
+  rulekit store check ratings.sqlite
+"""
+_MERGE = """
+  rulekit store merge all.sqlite machine-1.sqlite machine-2.sqlite
+"""
+_EXPORT = """
+  rulekit store export ratings.sqlite my-data-set
+"""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
-    actions = parser.add_subparsers(dest="action", required=True)
-    check = actions.add_parser("check", help="read everything, and say what is damaged")
-    check.add_argument("files", nargs="+", metavar="FILE")
-    merge = actions.add_parser(
-        "merge", help="take over the ratings of other files, such as those of several machines"
-    )
-    merge.add_argument("into", metavar="INTO", help="made if it is not there; its ratings stand")
-    merge.add_argument("files", nargs="+", metavar="FROM")
-    export = actions.add_parser("export", help="write a Hugging Face data set folder of a judge")
-    export.add_argument("file", metavar="FILE")
-    export.add_argument("folder", metavar="FOLDER")
-    export.add_argument("--judge", metavar="IDENTITY", help="whose ratings, if there are several")
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    store = group("Check, merge or export files of ratings.")
+    add(store, "check", _check_command, _CHECK)
+    add(store, "merge", _merge_command, _MERGE)
+    add(store, "export", _export_command, _EXPORT)
+    app.add_typer(store, name="store")
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Do it; returns the exit status: 0 done, 1 it failed or a file is damaged, 2 bad arguments, 130 interrupted."""
-    action = {"check": _check, "merge": _merge, "export": _export}[arguments.action]
-    try:
-        return action(arguments)
-    except FileNotFoundError as error:
-        return _say(str(error), 2)
-    except OSError as error:
-        return _say(str(error), 1)
-    except ValueError as error:
-        return _say(str(error), 2)
-    except KeyboardInterrupt:
-        return _say("interrupted", 130)
+def _check_command(
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", show_default=False)],
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    as_json: Json = False,
+) -> int:
+    """Read everything, and say what is damaged; exit status 1 if anything is."""
+    return answer(_check, locals())
 
 
-def _check(arguments: argparse.Namespace) -> int:
-    status = 0
+def _merge_command(
+    into: Annotated[
+        str, typer.Argument(metavar="INTO", help="Made if it is not there; its ratings stand.")
+    ],
+    files: Annotated[list[str], typer.Argument(metavar="FROM...", show_default=False)],
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    as_json: Json = False,
+) -> int:
+    """Take over the ratings of other files, such as those of several machines."""
+    return answer(_merge, locals())
+
+
+def _export_command(
+    file: Annotated[str, typer.Argument(metavar="FILE", show_default=False)],
+    folder: Annotated[str, typer.Argument(metavar="FOLDER", show_default=False)],
+    judge: Annotated[
+        str | None,
+        typer.Option(metavar="IDENTITY", help="Whose ratings, if there are several judges."),
+    ] = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    as_json: Json = False,
+) -> int:
+    """Write a Hugging Face data set folder of a judge."""
+    return answer(_export, locals())
+
+
+def _check(arguments: SimpleNamespace) -> int:
+    lines, found, damaged = [], {}, {}
     for file in arguments.files:
         try:
             with _opened(file) as store:
-                found = store.check()
+                counts = found[file] = store.check()
         except (ValueError, OSError) as error:
-            status = _say(str(error), 1)
+            damaged[file] = str(error)
             continue
-        print(
-            f"{file}: {found['ratings']:,} ratings of {found['responses']:,} responses under "
-            f"{found['rules']:,} rules by {found['judges']:,} judge{'s'[: found['judges'] != 1]}, {found['bytes']:,} bytes; "
-            "all as written"
+        lines.append(
+            f"{file}: {counts['ratings']:,} ratings of {counts['responses']:,} responses under "
+            f"{counts['rules']:,} rules by {counts['judges']:,} "
+            f"judge{'s'[: counts['judges'] != 1]}, {counts['bytes']:,} bytes; all as written"
         )
-    return status
+    if lines or arguments.as_json:
+        Voice.of(arguments).result("\n".join(lines), {"whole": found, "damaged": damaged})
+    for message in damaged.values():
+        print(f"rulekit: {message}", file=sys.stderr)
+    return FAILED if damaged else 0
 
 
-def _merge(arguments: argparse.Namespace) -> int:
+def _merge(arguments: SimpleNamespace) -> None:
     from rulekit.rating.store import Store
 
     for file in arguments.files:
         _there(file)
+    taken = {}
     with Store(arguments.into) as store:
         for file in arguments.files:
-            print(f"{file}: {store.merge(file):,} ratings taken over")
-        print(f"{arguments.into}: {len(store):,} ratings")
-    return 0
+            taken[file] = store.merge(file)
+        total = len(store)
+    lines = [f"{file}: {n:,} ratings taken over" for file, n in taken.items()]
+    lines.append(f"{arguments.into}: {total:,} ratings")
+    value = {"file": arguments.into, "ratings": total, "taken_over": taken}
+    Voice.of(arguments).result("\n".join(lines), value)
 
 
-def _export(arguments: argparse.Namespace) -> int:
+def _export(arguments: SimpleNamespace) -> None:
     from rulekit.rating.export import write_stored
 
     with _opened(arguments.file) as store:
         write_stored(store, arguments.folder, judge=arguments.judge)
-    print(f"data set: {arguments.folder}")
-    return 0
+    said = f"data set: {arguments.folder}"
+    Voice.of(arguments).result(said, {"folder": arguments.folder})
+    Voice.of(arguments).note(f'next: datasets.load_dataset("{arguments.folder}", "ratings")')
 
 
 def _opened(file: str):
@@ -86,8 +126,3 @@ def _there(file: str) -> str:
     if not Path(file).exists():
         raise FileNotFoundError(f"no such file: {file}")
     return file
-
-
-def _say(message: str, status: int) -> int:
-    print(f"rulekit: {message}", file=sys.stderr)
-    return status

@@ -10,6 +10,7 @@ import pytest
 import rulekit as rk
 from rulekit.cli import main
 from rulekit.rating import quality
+from tests.cli.words import run
 from tests.judges.faulty_server import Server, serve
 from tests.judges.tiny_judge import by_model
 from tests.rating.helpers import CELLS, FEW, RULES, expected, refuses, some_pairs, steady
@@ -172,9 +173,30 @@ def test_order_effects_from_the_command_line(tiny_judge, tmp_path, capsys, monke
 
 
 def test_help_lists_every_judge_and_its_options(capsys):
-    with pytest.raises(SystemExit):
-        main(["annotate", "--help"])
+    assert main(["annotate", "--help"]) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "server: model, base_url, template" in shown
     assert "local: model, revision" in shown
     assert "rulekit annotate pairs.jsonl --judge server" in shown
+
+
+def test_what_was_made_is_told_to_programs_with_the_next_step_beside(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    some_pairs(6).write_ndjson("pairs.jsonl")
+    RULES.save("rules.yaml")
+    command = ["annotate", "pairs.jsonl", "--rules", "rules.yaml"]
+    ran = run(*command, "--export", "set", "--json")
+    assert ran.status == 0
+    told = ran.json
+    assert told["ledger"]["rated"] == 9 * CELLS
+    assert all(Path(path).exists() for path in told["files"].values())
+    assert set(told["files"]) == {"store", "ledger", "scores", "data_set"}
+    (caveat,) = told["ledger"]["caveats"]
+    assert "trained on none of these 12 rules" in caveat
+    assert f"rulekit: warning: {caveat}\n" in run(*command, "-q").err
+    assert "next: rulekit label annotated/scores.parquet" in ran.err
+    assert "next: rulekit label annotated/scores.parquet" in run(*command).out
+    assert run("label", "annotated/scores.parquet").status == 0
+    checked = run("annotate", "--check", "--split", "validation", "--out", "checked", "--json").json
+    assert {row["figure"] for row in checked["overall"]} == set(quality.FIGURES)
+    assert len(checked["by_rule"]) == 101  # all together, and each

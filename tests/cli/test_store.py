@@ -10,6 +10,7 @@ import pytest
 from rulekit.cli import main
 from rulekit.rating.annotation import annotate
 from rulekit.rating.store import Store
+from tests.cli.words import run
 from tests.rating.helpers import CELLS, RULES, HashJudge, filled, some_pairs
 
 
@@ -71,3 +72,15 @@ def test_a_judge_of_a_file_is_exported_as_a_data_set(tmp_path, capsys):
     assert "`another`" in (tmp_path / "set/README.md").read_text()
     responses = pl.read_parquet("set/data/responses.parquet")
     assert set(responses["prompt"]) == {"question 0", "question 1"}
+
+
+def test_files_are_told_to_programs_too():
+    filled("r.sqlite", 10)
+    ratings = run("store", "check", "r.sqlite", "--json").json["whole"]["r.sqlite"]["ratings"]
+    assert ratings == 15 * CELLS
+    told = run("store", "merge", "all.sqlite", "r.sqlite", "--json").json
+    assert told == {"file": "all.sqlite", "ratings": ratings, "taken_over": {"r.sqlite": ratings}}
+    assert run("store", "export", "r.sqlite", "set", "--json").json == {"folder": "set"}
+    damaged = run("store", "check", "none.sqlite", "--json")
+    assert damaged.status == 1
+    assert damaged.json == {"whole": {}, "damaged": {"none.sqlite": "no such file: none.sqlite"}}
