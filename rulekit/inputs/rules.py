@@ -27,7 +27,12 @@ _SAYS_NOTHING = """
 """  # no, not, never and without tell rules apart and stay
 _EMPTY_WORDS = frozenset(_SAYS_NOTHING.split())
 _ID_WORDS, _ID_LETTERS = 5, 40
-_NAMED = {"embedded": "data/rules.yaml", "openai-rbr": "data/rbr-rules.yaml"}
+_NAMED = {
+    "embedded": "data/rules.yaml",
+    "hh-read": "data/rules.yaml",
+    "xstest-read": "data/rules.yaml",
+    "openai-rbr": "data/rbr-rules.yaml",
+}
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 
 from rulekit.files import resource
+from rulekit.inputs import readings
 from rulekit.inputs.downloads import (
     HH_PAIRS,
     JUDGE_VOTES,
@@ -29,7 +30,7 @@ from rulekit.inputs.readers import read_pairs
 from rulekit.inputs.rules import Rule, RuleSet
 from rulekit.inputs.scores import Scores
 
-_DEAD_ZONES = {"embedded": 0.0, "hh-rule-votes": 0.01}
+_DEAD_ZONES = {"embedded": 0.0, "hh-rule-votes": 0.01, **dict.fromkeys(readings.READ, 0.0)}
 SPLITS = ("train", "validation", "test")
 
 
@@ -65,6 +66,12 @@ SOURCES = {
             "github.com/maartenbuyl/alignment-discretion",
         ),
         Source(
+            "hh-read",
+            "300 of those pairs, each response read by itself under the kit's 100 rules",
+            "MIT",
+            "github.com/anthropics/hh-rlhf",
+        ),
+        Source(
             "hh-judge-votes",
             "the same pairs, compared by three LLMs without any rule, in both orders",
             "none stated",
@@ -79,6 +86,12 @@ SOURCES = {
         Source(
             "xstest",
             "976 pairs from XSTest v2 (Röttger et al. 2024), labels of refusal",
+            "CC-BY-4.0",
+            "github.com/paul-rottger/exaggerated-safety",
+        ),
+        Source(
+            "xstest-read",
+            "300 of those pairs, each response read by itself under the kit's 100 rules",
             "CC-BY-4.0",
             "github.com/paul-rottger/exaggerated-safety",
         ),
@@ -149,6 +162,9 @@ def load(name: str) -> pl.DataFrame:
         raise ValueError(f"unknown data set {name!r}; allowed: {', '.join(SOURCES)}")
     if name == "embedded":
         return read_pairs(resource("data/pairs.jsonl"))
+    if name in readings.READ:
+        whole = load("hh-rule-votes" if name == "hh-read" else "xstest")
+        return readings.read_rows(whole, name)
     if name == "openai-rbr":
         raise ValueError("'openai-rbr' holds single responses, no pairs; `load_labelled` reads it")
     if name == "xstest":
@@ -169,6 +185,8 @@ def load_ratings(name: str, dead_zone: float | None = None) -> tuple[RuleSet, Sc
     rule, -1 where it violates it and 0 where the rule is irrelevant; a pair's relevance is the
     mean over its two responses. ``hh-rule-votes``: the LLM compared the responses, so δ =
     P(chosen) - P(rejected) and relevance = 1 - P(neither), each renormalised to sum to 1.
+    ``hh-read`` and ``xstest-read``: each response was read by itself, score in steps of ½; see
+    `rulekit.inputs.readings`.
 
     Parameters
     ----------
@@ -196,9 +214,13 @@ def load_ratings(name: str, dead_zone: float | None = None) -> tuple[RuleSet, Sc
     if not 0 <= dead_zone <= 2:
         raise ValueError(f"dead_zone is {dead_zone}; allowed: 0 to 2")
     rules, pairs = RuleSet.load(name), load(name)
-    if name == "embedded":
+    if name != "hh-rule-votes":
         if dead_zone:
-            raise ValueError(f"dead_zone is {dead_zone}; allowed: 0, 'embedded' has whole numbers")
+            raise ValueError(
+                f"dead_zone is {dead_zone}; allowed: 0, the grades of {name!r} are few"
+            )
+        if name in readings.READ:
+            return rules, readings.read_scores(pairs, rules, name)
         return rules, _annotated_scores(pairs, rules)
     votes = _votes().sort("row_id", "rule")
     p = votes.select("p_chosen", "p_rejected", "p_neither").to_numpy()
