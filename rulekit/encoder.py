@@ -75,21 +75,30 @@ class Encoder:
     """A BERT-like encoder with mean pooling; `load` gives the one for this process."""
 
     path: Path
-    model: object
-    tokenizer: object
     digest: str  # SHA-256 of the weights: what cached vectors belong to
 
     @staticmethod
     @functools.cache
     def load() -> Encoder:
-        from transformers import AutoModel, AutoTokenizer
+        path = folder()
+        weights = path / "model.safetensors"
+        return Encoder(path, _digest(weights, weights.stat().st_mtime_ns))
+
+    # Only for texts that were never encoded: importing what runs the model takes seconds.
+    @functools.cached_property
+    def model(self):
+        """The model, read when it is first needed."""
+        from transformers import AutoModel
 
         quiet_when_headless()
-        path = folder()
-        model = AutoModel.from_pretrained(path).eval()
-        weights = path / "model.safetensors"
-        digest = _digest(weights, weights.stat().st_mtime_ns)
-        return Encoder(path, model, AutoTokenizer.from_pretrained(path), digest)
+        return AutoModel.from_pretrained(self.path).eval()
+
+    @functools.cached_property
+    def tokenizer(self):
+        """Its tokenizer, read when it is first needed."""
+        from transformers import AutoTokenizer
+
+        return AutoTokenizer.from_pretrained(self.path)
 
     def embed(self, texts: Sequence[str], progress: bool = False) -> np.ndarray:
         """Unit vectors of texts, float32 (n_texts, dim); texts over 256 tokens are cut.

@@ -6,6 +6,12 @@ first; `sources` has the named data sets, `layouts` what files may look like, `r
 
 from rulekit.inputs import sources
 from rulekit.inputs.description import Description, describe
+from rulekit.inputs.hand_answers import (
+    VERDICTS,
+    agreed_preferences,
+    append_answer,
+    read_answers,
+)
 from rulekit.inputs.identity import Identity
 from rulekit.inputs.known_preferences import add_preferences
 from rulekit.inputs.labelled_responses import n_prompts, read_labelled
@@ -34,6 +40,7 @@ __all__ = [
     "LAYOUTS",
     "NO_VOTE",
     "REMARKS",
+    "VERDICTS",
     "Description",
     "Identity",
     "Labelled",
@@ -41,6 +48,8 @@ __all__ = [
     "RuleSet",
     "Scores",
     "add_preferences",
+    "agreed_preferences",
+    "append_answer",
     "check_pairs",
     "check_rules",
     "conversation",
@@ -54,6 +63,7 @@ __all__ = [
     "numbered_ids",
     "prompt_groups",
     "prompt_text",
+    "read_answers",
     "read_labelled",
     "read_pairs",
     "rule_ids",

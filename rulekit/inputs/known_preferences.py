@@ -1,15 +1,18 @@
 """Known preferences for some pairs: a frame and a file come in, the frame with them goes out.
 
 The file has two columns, `pair_id` and `preference` (or `winner`), in any format that pairs are
-read from. `labels` of a recipe or a notebook names it.
+read from; or it is one of answers by hand, as the annotation desk leaves it. `labels` of a recipe
+or a notebook names it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
 
+from rulekit.inputs.hand_answers import agreed_preferences, is_answers, read_answers
 from rulekit.inputs.layouts import preference_of
 from rulekit.inputs.pairs import check_pairs
 from rulekit.inputs.readers import records
@@ -24,7 +27,9 @@ def add_preferences(pairs: pl.DataFrame, path: str | Path) -> pl.DataFrame:
         Canonical frame.
     path
         A file with the columns pair_id and preference (+1 the first response is preferred, -1 the
-        second, 0 a tie, empty unknown), or winner (model_a, model_b, tie; a, b) in its place.
+        second, 0 a tie, empty unknown), or winner (model_a, model_b, tie; a, b) in its place. Or
+        answers by hand, of which those that stand are taken: what most people say, 0 where as many
+        say one as the other.
 
     Returns
     -------
@@ -47,7 +52,7 @@ def add_preferences(pairs: pl.DataFrame, path: str | Path) -> pl.DataFrame:
     known = set(pairs["pair_id"])
     given: dict[str, int | None] = {}
     where_of: dict[str, str] = {}
-    for where, record in records(path):
+    for where, record in _given(path):
         try:
             if isinstance(record, ValueError):
                 raise record
@@ -70,6 +75,17 @@ def add_preferences(pairs: pl.DataFrame, path: str | Path) -> pl.DataFrame:
         raise ValueError(f"{path}: no preferences in it")
     values = [given.get(i) for i in pairs["pair_id"]]
     return pairs.with_columns(preference=pl.Series(values, dtype=pl.Int8))
+
+
+def _given(path: Path) -> Iterator[tuple[str, dict]]:
+    """Where each preference stands, and the record that gives it."""
+    rows = records(path)
+    first = next(rows, None)
+    if first is not None and is_answers(first[1]):
+        for pair_id, value in agreed_preferences(read_answers(path)).items():
+            yield "answers", {"pair_id": pair_id, "preference": value}
+        return
+    yield from (first, *rows) if first is not None else ()
 
 
 def _row(record: dict) -> tuple[str, int | None]:

@@ -14,12 +14,15 @@ import polars as pl
 
 from rulekit.files import resource
 from rulekit.inputs.identity import Identity
+from rulekit.inputs.pairs import prompt_groups
 from rulekit.inputs.rules import RuleSet
 from rulekit.inputs.scores import Scores
 
 READ = {"hh-read": "hh", "xstest-read": "xstest"}  # data set → its name in the files
 PASSES = ("first", "second", "third", "again")
 _GRADES = 2.0  # the clearest grade, a score of 1
+_SEED = 20261126  # of the draw, before anything was read
+_DRAWN = 300, 150  # pairs of hh-rule-votes, and of either subset of xstest
 
 
 def grades(source: str | None = None) -> pl.DataFrame:
@@ -28,7 +31,7 @@ def grades(source: str | None = None) -> pl.DataFrame:
     A grade is -2 (clearly violates) to +2 (clearly satisfies), 0 irrelevant; a rule without a row
     was found irrelevant to the prompt before the response was seen. `pass` is ``first`` for every
     response, ``second`` for a quarter, ``again`` for 50 with the rules in another order, ``third``
-    where first and second disagreed.
+    for the whole of the one batch in which first and second agreed less than elsewhere.
 
     Parameters
     ----------
@@ -50,6 +53,38 @@ def verdicts(source: str | None = None) -> pl.DataFrame:
         As for `grades`.
     """
     return _of(pl.read_parquet(resource("data/real-verdicts.parquet")), source)
+
+
+def drawn(hh: pl.DataFrame, xstest: pl.DataFrame) -> dict[str, list[str]]:
+    """The pairs that were to be read, drawn anew: ids by source, in the order of the draw.
+
+    Parameters
+    ----------
+    hh, xstest
+        The pairs of ``hh-rule-votes`` and of ``xstest``.
+
+    Notes
+    -----
+    300 of the first and 150 of either subset of the second by one generator; a prompt gives a second
+    pair only where every prompt has given one.
+    """
+    rng = np.random.default_rng(_SEED)
+    subsets = [
+        xstest.filter(pl.col("subset") == f"xstest-should-{s}") for s in ("refuse", "respond")
+    ]
+    return {
+        "hh-read": _draw(hh, _DRAWN[0], rng),
+        "xstest-read": [name for part in subsets for name in _draw(part, _DRAWN[1], rng)],
+    }
+
+
+def _draw(pairs: pl.DataFrame, n: int, rng: np.random.Generator) -> list[str]:
+    """Ids of n pairs, one a prompt as long as there are prompts."""
+    order = rng.permutation(len(pairs))
+    groups = prompt_groups(pairs)[order].to_frame("group")
+    nth = groups.select(nth=pl.int_range(pl.len()).over("group"))["nth"]  # of its prompt's pairs
+    first = order[np.argsort(nth.to_numpy(), kind="stable")]
+    return pairs["pair_id"][first[:n]].to_list()
 
 
 def read_rows(pairs: pl.DataFrame, source: str) -> pl.DataFrame:
@@ -83,7 +118,7 @@ def read_rows(pairs: pl.DataFrame, source: str) -> pl.DataFrame:
 
 
 def read_scores(pairs: pl.DataFrame, rules: RuleSet, source: str, by: str = "first") -> Scores:
-    """Scores of the pairs that were read: half the grade, so in [-1, 1] in steps of ½.
+    """Scores of the pairs that were read: half the grade, so in [-1, 1].
 
     Parameters
     ----------
@@ -94,12 +129,14 @@ def read_scores(pairs: pl.DataFrame, rules: RuleSet, source: str, by: str = "fir
     source
         ``hh-read`` or ``xstest-read``.
     by
-        ``first``: the first reader, and where a third read too, the median of the three. Or another
-        of `PASSES`; a response without such a reading is not rated.
+        ``first``: the first reader, and in the one batch that a third read again the median of all
+        who read a response. Or another of `PASSES`; a response without such a reading is not rated.
 
     Notes
     -----
     A pair's relevance under a rule is the share of its two responses with a grade other than 0.
+    Scores go by steps of ½; of the 28 responses of that batch 22 had two readers, whose median is
+    the mean, so that quarters occur. It was settled so before any comparison with people.
     """
     if by not in PASSES:
         raise ValueError(f"unknown pass {by!r}; allowed: {', '.join(PASSES)}")

@@ -137,17 +137,20 @@ class RuleSet(Sequence[Rule]):
         ids = numbered_ids(len(texts))
         return cls(tuple(Rule(i, t, category) for i, t in zip(ids, texts, strict=True)))
 
-    def save(self, path: str | Path) -> Path:
-        """Write the set as YAML that `load` reads back, atomically."""
+    def as_yaml(self) -> str:
+        """The set as YAML text, as `save` writes it."""
         rules = [
             {"id": r.id, "text": r.text, "category": r.category}
             | ({"weight": r.weight} if r.weight != 1.0 else {})
             | ({"examples": list(r.examples)} if r.examples else {})
             for r in self.rules
         ]
-        text = yaml.safe_dump(
-            {**self.provenance, "rules": rules}, sort_keys=False, allow_unicode=True, width=100
-        )
+        head = {**self.provenance, "rules": rules}
+        return yaml.safe_dump(head, sort_keys=False, allow_unicode=True, width=100)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the set as YAML that `load` reads back, atomically."""
+        text = self.as_yaml()
         return write_atomically(path, lambda p: p.write_text(text, encoding="utf-8"))
 
     def __repr__(self) -> str:

@@ -31,6 +31,7 @@ from rulekit.inputs.rules import Rule, RuleSet
 from rulekit.inputs.scores import Scores
 
 _DEAD_ZONES = {"embedded": 0.0, "hh-rule-votes": 0.01, **dict.fromkeys(readings.READ, 0.0)}
+RATED = tuple(_DEAD_ZONES)  # data sets that come with ratings under rules
 SPLITS = ("train", "validation", "test")
 
 
@@ -185,7 +186,7 @@ def load_ratings(name: str, dead_zone: float | None = None) -> tuple[RuleSet, Sc
     rule, -1 where it violates it and 0 where the rule is irrelevant; a pair's relevance is the
     mean over its two responses. ``hh-rule-votes``: the LLM compared the responses, so δ =
     P(chosen) - P(rejected) and relevance = 1 - P(neither), each renormalised to sum to 1.
-    ``hh-read`` and ``xstest-read``: each response was read by itself, score in steps of ½; see
+    ``hh-read`` and ``xstest-read``: each response was read by itself, score half its grade; see
     `rulekit.inputs.readings`.
 
     Parameters

@@ -286,6 +286,16 @@ class Judge(Protocol):
             For Ctrl-C.
         """
 
+    def caveats(self, rules: RuleSet) -> tuple[str, ...]:
+        """What a reader of its ratings under these rules has to know, in sentences; mostly nothing.
+
+        Parameters
+        ----------
+        rules
+            Any rule set.
+        """
+        return ()
+
 
 class _Completed(Judge):
     """A judge that does not inherit `Judge`, with the defaults of what it does not say."""

@@ -26,6 +26,13 @@ if TYPE_CHECKING:
 
 _EMPTY = "the prompt or the response is empty"
 WEIGHTS = "data/encoder-judge.safetensors"
+# The figures are those of tests/judges/test_new_rules.py, which measures them again.
+UNSEEN = (
+    "Under rules that it never learned its labels can be near chance: in a trial of 60 obvious "
+    "pairs about medical advice under 12 new rules they were right on 68 % [48, 84], and on 45 % "
+    "where the worse response was careless. Check some labels by hand before you use any "
+    "(`rulekit label`), or rate with a language model (`judge: server` or `judge: local`)."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +47,7 @@ class EncoderJudge(Judge):
         Scale and shift of the log-odds that a rule is relevant, ln (p_no + p_yes) / p_irrelevant,
         and that a relevant one is satisfied, ln p_yes / p_no.
     provenance
-        What it was trained on, as text.
+        What it was trained on, as text; `rules` are the digests of the rules, in JSON.
     """
 
     model: torch.nn.Module
@@ -103,6 +110,27 @@ class EncoderJudge(Judge):
         weights = b"".join(v.numpy().tobytes() for v in self.model.state_dict().values())
         setting = [Encoder.load().digest, repr(self.model), sha256(weights)]
         return "encoder:" + sha256("\n".join([*setting, repr(self.relevant), repr(self.satisfied)]))
+
+    def unseen(self, rules: RuleSet) -> list[str]:
+        """Ids of the rules that it was not trained on, told by their texts.
+
+        Parameters
+        ----------
+        rules
+            Any rule set.
+        """
+        learned = set(json.loads(self.provenance.get("rules", "[]")))
+        return [
+            i for i, digest in zip(rules.ids, rules.digests, strict=True) if digest not in learned
+        ]
+
+    def caveats(self, rules: RuleSet) -> tuple[str, ...]:
+        """That it never learned some of the rules, and what its ratings under such rules are worth."""
+        new = self.unseen(rules)
+        if not new:
+            return ()
+        which = "none" if len(new) == len(rules) else f"{len(rules) - len(new)}"
+        return (f"The encoder judge was trained on {which} of these {len(rules)} rules. {UNSEEN}",)
 
     def rate(
         self,

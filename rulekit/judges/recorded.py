@@ -14,6 +14,7 @@ import numpy as np
 
 from rulekit.files import sha256
 from rulekit.inputs.pairs import conversation
+from rulekit.inputs.readings import READ
 from rulekit.inputs.rules import RuleSet
 from rulekit.inputs.sources import load, load_labelled, load_ratings
 from rulekit.judges.contract import Judge, Rating, keeping, wanted_cells
@@ -28,7 +29,8 @@ class RecordedJudge(Judge):
     source
         ``embedded``: annotations of single responses, so that any two of a prompt can be compared.
         ``hh-rule-votes``: an LLM compared two responses, so the judge is pairwise; the exchanged
-        order gives the mirrored rating.
+        order gives the mirrored rating. ``hh-read`` and ``xstest-read``: readings of single
+        responses, a grade of ±1 as P(yes) of ¾ or ¼.
 
     Raises
     ------
@@ -86,6 +88,16 @@ def _record(source: str) -> _Record:
         data = load_labelled(source)
         rules, prompts, responses = data.rules, data.prompts, data.responses
         p = np.eye(3)[data.scores.astype(int) + 1]
+    elif source in READ:
+        rules, scores = load_ratings(source)
+        pairs = load(source)
+        prompts = pairs["prompt"].to_list() * 2
+        responses = [*pairs["response_a"], *pairs["response_b"]]
+        s = np.concatenate([scores.a, scores.b])
+        p = np.where(
+            (s == 0)[..., None], [0, 1, 0], np.stack([(1 - s) / 2, 0 * s, (1 + s) / 2], -1)
+        )
+        p = p.astype(np.float32)
     else:
         rules, scores = load_ratings(source)
         pairs = load(source)
@@ -97,4 +109,5 @@ def _record(source: str) -> _Record:
     keys = list(zip(map(conversation, prompts), responses, strict=True))
     digest = sha256(sha256(repr((keys, rules.digests))) + sha256(p.tobytes()))[:16]
     rows, columns = ({k: i for i, k in enumerate(each)} for each in (keys, rules.digests))
-    return _Record(source != "embedded", rows, columns, p, digest)
+    pairwise = source != "embedded" and source not in READ
+    return _Record(pairwise, rows, columns, p, digest)

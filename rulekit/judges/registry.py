@@ -7,6 +7,7 @@ asks a causal language model on this machine, `server` one behind any OpenAI-com
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from pkgutil import resolve_name
 
 from rulekit.judges.contract import Judge
@@ -52,8 +53,24 @@ def judge(name: str, **settings) -> Judge:
     ValueError
         For an unknown name, or settings that the judge does not take or lacks.
     """
-    make = _maker(name)
-    takes = inspect.signature(make).parameters
+    check_options(name, settings)
+    return _maker(name)(**settings)
+
+
+def check_options(name: str, settings: Mapping[str, object]) -> None:
+    """Refuse settings that the judge of this name does not take, and the lack of one that it needs.
+
+    Parameters
+    ----------
+    name, settings
+        As for `judge`.
+
+    Raises
+    ------
+    ValueError
+        Naming the option, and what is allowed.
+    """
+    takes = inspect.signature(_maker(name)).parameters
     for given in settings:
         if given not in takes:
             listed = ", ".join(takes) or "none"
@@ -63,7 +80,6 @@ def judge(name: str, **settings) -> Judge:
         raise ValueError(
             f"judge {name!r} needs {' and '.join(lacking)}; allowed: {', '.join(takes)}"
         )
-    return make(**settings)
 
 
 def _maker(name: str):

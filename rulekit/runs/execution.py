@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -15,8 +16,10 @@ from itertools import count
 from pathlib import Path
 
 from rulekit.files import write_atomically, write_json
-from rulekit.runs.recipe import load_recipe, notebook_path, overridden
+from rulekit.runs.inputs import load_inputs
+from rulekit.runs.recipe import load_recipe, notebook_path, overridden, takes_artefacts
 from rulekit.runs.records import collect_metrics, provenance, save_metrics
+from rulekit.runs.report import write_page, write_report
 
 
 class StepFailed(RuntimeError):
@@ -48,11 +51,13 @@ def run(
 
     Returns
     -------
-    The run's folder: executed notebooks, their HTML, `artefacts/`, `metrics.json`,
+    The run's folder: `report.html`, executed notebooks, their HTML, `artefacts/`, `metrics.json`,
     `provenance.json`. A notebook that a recipe names again is NAME-2 there, and so are its figures.
 
     Raises
     ------
+    FileNotFoundError
+        If a recipe, a notebook, or a file that a parameter names is not there.
     StepFailed
         If a cell fails. What was finished stays, and `resume` goes on from there.
     ValueError
@@ -62,16 +67,19 @@ def run(
     content = load_recipe(recipe)
     if resume is None:
         steps = overridden(content["steps"], parameters or {})
+        _read_once(steps)
         folder = _new_folder(Path(runs).resolve(), content["name"])
         write_json(folder / "provenance.json", provenance(content["name"], steps))
     else:
         folder = Path(resume).resolve()
         steps = _recorded_steps(folder, content["name"], parameters)
     say(f"{content['name']}: {len(steps)} notebooks → {folder}")
-    times: dict[str, int] = {}
+    times: Counter[str] = Counter()
     for number, step in enumerate(steps, start=1):
-        times[step["notebook"]] = nth = times.get(step["notebook"], 0) + 1
-        name = step["notebook"] if nth == 1 else f"{step['notebook']}-{nth}"
+        stem = Path(step["notebook"]).name.removesuffix(".ipynb")
+        times[stem] += 1
+        nth = times[stem]
+        name = stem if nth == 1 else f"{stem}-{nth}"
         head = f"[{number}/{len(steps)}] {name}"
         if (folder / "notebooks" / f"{name}.ipynb").is_file():
             say(f"{head}: done before")
@@ -83,7 +91,17 @@ def run(
         save_metrics(folder / "artefacts", f"{name}.seconds", {"seconds": round(seconds, 1)})
         write_json(folder / "metrics.json", collect_metrics(folder))
         say(f"{head}: {seconds:.1f} s")
+    say(f"report: {write_report(folder)}")
     return folder
+
+
+def _read_once(steps: list[dict]) -> None:
+    """Refuse files that cannot be read before a notebook runs, where a word in one line is enough."""
+    names = ("pairs", "rules", "labels")
+    given = [{n: s["parameters"][n] for n in names if s["parameters"].get(n)} for s in steps]
+    for one in {tuple(some.items()): some for some in given}.values():
+        if any(Path(value).is_absolute() for value in one.values()):
+            load_inputs(**one)
 
 
 def _new_folder(runs: Path, name: str) -> Path:
@@ -125,13 +143,12 @@ def _figures_apart(metrics: Path, nth: int) -> Iterator[None]:
 
 
 def _execute(step: dict, folder: Path, name: str, recipe: str) -> None:
-    import nbformat
     import papermill
-    from nbconvert import HTMLExporter
     from papermill.exceptions import PapermillExecutionError
 
-    artefacts = folder / "artefacts"
+    artefacts, notebook = folder / "artefacts", notebook_path(step["notebook"])
     artefacts.mkdir(exist_ok=True)
+    own = {"artefacts": str(artefacts)} if takes_artefacts(notebook) else {}
     partial = folder / f"failed-{name}.ipynb"
     given = {"RULEKIT_HEADLESS": "1"}
     if data := os.environ.get("RULEKIT_DATA"):
@@ -139,11 +156,14 @@ def _execute(step: dict, folder: Path, name: str, recipe: str) -> None:
     try:
         with _environment(given):
             papermill.execute_notebook(
-                str(notebook_path(step["notebook"])),
+                str(notebook),
                 str(partial),
-                parameters={**step["parameters"], "artefacts": str(artefacts)},
+                parameters={**step["parameters"], **own},
                 kernel_name="python3",
                 progress_bar=False,
+                extra_arguments=[
+                    "--log-level=50"
+                ],  # no warning that a kernel listens on this machine
                 cwd=str(folder),
             )
     except PapermillExecutionError as error:
@@ -152,9 +172,7 @@ def _execute(step: dict, folder: Path, name: str, recipe: str) -> None:
             f"the notebook as far as it came: {partial}\n"
             f"to go on after mending: rulekit run {recipe} --resume {folder}"
         ) from None
-    html, _ = HTMLExporter().from_notebook_node(nbformat.read(partial, as_version=4))
-    page = folder / "html" / f"{name}.html"
-    write_atomically(page, lambda p: p.write_text(html, encoding="utf-8"))
+    write_page(partial, folder / "html" / f"{name}.html")
     executed = folder / "notebooks" / f"{name}.ipynb"
     executed.parent.mkdir(exist_ok=True)
     partial.rename(executed)

@@ -1,11 +1,13 @@
 """Recipes: YAML files that name notebooks and their parameters come in, checked steps go out.
 
-A recipe has a `name`, and `steps`, each a notebook with its parameters. `execution` runs it.
+A recipe has a `name`, and `steps`, each a notebook with its parameters: one of the kit by its name,
+or one's own by its path. `execution` runs it.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -27,19 +29,23 @@ PARAMETERS: dict[str, Any] = {
     "k": _Count,
     "ks": list[_Count],
     "labelled": list[_Seed],
+    "labels": str,
     "n_gaps": _Count,
     "n_pairs": _Count,
     "n_reference": _Count,
     "n_rules": _Count,
     "n_test": _Count,
     "networks": list[str],
-    "options": str,
+    "options": dict[str, Any],
     "overrides": dict[str, Any],
+    "pairs": str,
     "permutations": _Count,
     "processes": _Count,
+    "ratings": str,
     "real_data": bool,
     "repeats": _Count,
     "resamples": _Count,
+    "rules": str,
     "rules_every": _Count,
     "seed": _Seed,
     "seeds": _Count,
@@ -49,6 +55,8 @@ PARAMETERS: dict[str, Any] = {
     "store": str,
     "tie": Literal["abstain", "soft"],
 }
+READ = ("pairs", "rules", "ratings", "labels", "source")  # files that have to be there, or names
+_WRITTEN = ("store",)  # files that may be there
 
 
 def recipes() -> list[str]:
@@ -66,7 +74,8 @@ def load_recipe(name: str) -> dict:
 
     Returns
     -------
-    ``name``, and ``steps``: notebook and parameters of each.
+    ``name``, and ``steps``: notebook and parameters of each. Paths in the file are relative to
+    its folder; here they are absolute.
 
     Raises
     ------
@@ -86,7 +95,8 @@ def load_recipe(name: str) -> dict:
     if not path.is_file():
         raise FileNotFoundError(f"no such file: {path}")
     try:
-        return _checked(yaml.safe_load(path.read_text(encoding="utf-8")))
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return _checked(content, path.resolve().parent)
     except yaml.YAMLError as error:
         raise ValueError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
     except UnicodeDecodeError:
@@ -95,7 +105,7 @@ def load_recipe(name: str) -> dict:
         raise ValueError(f"{path}: {error}") from None
 
 
-def _checked(recipe: object) -> dict:
+def _checked(recipe: object, folder: Path) -> dict:
     if not isinstance(recipe, dict) or set(recipe) - {"name", "description", "steps"}:
         raise ValueError("allowed: a mapping with the keys name, steps, description")
     name, steps = recipe.get("name"), recipe.get("steps")
@@ -115,22 +125,41 @@ def _checked(recipe: object) -> dict:
         given = step.get("parameters") or {}
         if not isinstance(given, dict):
             raise ValueError(f"step {number}: parameters is {given!r:.60}; allowed: a mapping")
-        check_parameters(notebook_path(step["notebook"]), given)
-        found.append({"notebook": step["notebook"], "parameters": given})
+        name = step["notebook"]
+        if isinstance(name, str) and name.endswith(".ipynb"):
+            name = str(folder / Path(name).expanduser())
+        check_parameters(notebook_path(name), given)
+        found.append({"notebook": name, "parameters": _absolute(given, folder)})
     return recipe | {"steps": found}
 
 
 def notebook_path(name: str) -> Path:
-    """Path of a notebook of the kit by its name without ending.
+    """Path of a notebook of the kit by its name without ending, or of one's own by its path.
+
+    Parameters
+    ----------
+    name
+        Such as ``03_selection``, or a path that ends in .ipynb.
 
     Raises
     ------
+    FileNotFoundError
+        If there is no such file.
     ValueError
-        For an unknown name.
+        For an unknown name, or a file whose name no step can have.
     """
+    if isinstance(name, str) and name.endswith(".ipynb"):
+        path = Path(name)
+        if not path.is_file():
+            raise FileNotFoundError(f"no such file: {path}")
+        if not FILE_NAME.fullmatch(path.stem):
+            raise ValueError(f"notebook {path.name!r}; allowed: letters, digits, ., - and _")
+        return path
     known = {p.stem: p for p in sorted(resource("notebooks").glob("*.ipynb"))}
     if name not in known:
-        raise ValueError(f"unknown notebook {name!r}; allowed: {', '.join(known)}")
+        raise ValueError(
+            f"unknown notebook {name!r}; allowed: {', '.join(known)}, or a path that ends in .ipynb"
+        )
     return known[name]
 
 
@@ -145,9 +174,8 @@ def check_parameters(notebook: Path, parameters: dict) -> None:
     allowed = parameters_of(notebook)
     for name, value in parameters.items():
         if name not in allowed:
-            raise ValueError(
-                f"{notebook.stem}: unknown parameter {name!r}; allowed: {', '.join(allowed)}"
-            )
+            listed = ", ".join(allowed) or "none, it has no cell tagged parameters"
+            raise ValueError(f"{notebook.stem}: unknown parameter {name!r}; allowed: {listed}")
         try:
             TypeAdapter(PARAMETERS.get(name, Any)).validate_python(value, strict=True)
         except ValidationError as error:
@@ -155,22 +183,84 @@ def check_parameters(notebook: Path, parameters: dict) -> None:
             raise ValueError(
                 f"{notebook.stem}: parameter {name} is {value!r}; allowed: {reason.lower()}"
             ) from None
+    if judge := parameters.get("judge"):
+        from rulekit import judges
+
+        if judge not in judges.names():
+            allowed = ", ".join(judges.names())
+            raise ValueError(f"{notebook.stem}: unknown judge {judge!r}; allowed: {allowed}")
 
 
 def parameters_of(notebook: Path) -> list[str]:
     """Names of the parameters that a notebook takes, but for the folder that a run gives it."""
+    return [name for name in _declared(notebook) if name != "artefacts"]
+
+
+def takes_artefacts(notebook: Path) -> bool:
+    """Whether a notebook has a parameter for the folder that a run gives it."""
+    return "artefacts" in _declared(notebook)
+
+
+def _declared(notebook: Path) -> list[str]:
     import papermill
 
-    return [n for n in papermill.inspect_notebook(str(notebook)) if n != "artefacts"]
+    return list(papermill.inspect_notebook(str(notebook)))
+
+
+def _absolute(parameters: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Parameters with paths that no longer depend on the folder that they are written for.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file, and no data set or rule set of that name.
+    """
+    found = dict(parameters)
+    for name in (*READ, *_WRITTEN):
+        if value := found.get(name):
+            found[name] = _path(name, value, folder)
+    options = found.get("options") or {}
+    here = {k: str((folder / v).resolve()) for k, v in options.items() if _is_local(v, folder)}
+    if here:  # such as the folder of a local model
+        found["options"] = options | here
+    if str(found.get("config", "")).endswith((".yaml", ".yml")):
+        found["config"] = str(folder / Path(found["config"]).expanduser())
+    return found
+
+
+def _path(name: str, value: str, folder: Path) -> str:
+    from rulekit.inputs.sources import RATED, SOURCES
+
+    rule_sets = (*RATED, "openai-rbr")
+    names = {"pairs": SOURCES, "source": SOURCES, "rules": rule_sets}.get(name, ())
+    if value in names:
+        return value
+    path = (folder / Path(value).expanduser()).resolve()
+    there = path.exists() or next(Path(path.anchor).glob(str(path.relative_to(path.anchor))), None)
+    if name in READ and not there:
+        listed = f", or one of {', '.join(names)}" if names else ""
+        raise FileNotFoundError(f"{name}: no such file: {path}; allowed: a file{listed}")
+    return str(path)
+
+
+def _is_local(value: object, folder: Path) -> bool:
+    return (
+        isinstance(value, str) and "://" not in value and "/" in value and (folder / value).exists()
+    )
 
 
 def overridden(steps: list[dict], overrides: dict) -> list[dict]:
     """The steps with parameters in place of their own, in every step that has them.
 
+    Paths among them are relative to the working directory.
+
     Raises
     ------
+    FileNotFoundError
+        If there is no such file.
     ValueError
-        For a parameter that no notebook of the recipe has, or a wrong value.
+        For a parameter that no notebook of the recipe has, a wrong value, or options that do not
+        fit the judge.
     """
     takes = [parameters_of(notebook_path(step["notebook"])) for step in steps]
     known = list(dict.fromkeys(name for names in takes for name in names))
@@ -179,9 +269,16 @@ def overridden(steps: list[dict], overrides: dict) -> list[dict]:
             raise ValueError(
                 f"no notebook of the recipe has a parameter {name!r}; allowed: {', '.join(known)}"
             )
+    for step, names in zip(steps, takes, strict=True):
+        own = {k: v for k, v in overrides.items() if k in names}
+        check_parameters(notebook_path(step["notebook"]), own)
+    from rulekit.judges.registry import check_options
+
+    overrides = _absolute(overrides, Path.cwd())
     found = []
     for step, names in zip(steps, takes, strict=True):
         given = step["parameters"] | {k: v for k, v in overrides.items() if k in names}
-        check_parameters(notebook_path(step["notebook"]), given)
+        if given.get("judge"):
+            check_options(given["judge"], given.get("options") or {})
         found.append({"notebook": step["notebook"], "parameters": given})
     return found

@@ -10,12 +10,13 @@ import json
 import platform
 import subprocess
 import sys
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from importlib.metadata import distribution, version
 from pathlib import Path
 
 from rulekit.files import resource, sha256_file, write_atomically, write_json
-from rulekit.runs.recipe import FILE_NAME
+from rulekit.runs.recipe import FILE_NAME, READ
 
 _PACKAGES = ("rulekit", "numpy", "numba", "polars", "torch", "transformers", "altair", "papermill")
 
@@ -44,6 +45,34 @@ def save_table(frame, artefacts: str | Path, name: str) -> None:
         write_atomically(Path(artefacts) / f"{_file_name(name)}.parquet", frame.write_parquet)
 
 
+def save_notes(artefacts: str | Path, name: str, notes: Iterable[str]) -> None:
+    """Keep what a reader of the figures has to know, for the report; nothing when `artefacts` is empty.
+
+    Parameters
+    ----------
+    artefacts
+        Folder of the run.
+    name
+        Of these notes; those that were kept under it before are replaced.
+    notes
+        Sentences, in Markdown.
+
+    Raises
+    ------
+    ValueError
+        If the name is no name of a file.
+    """
+    if str(artefacts):
+        write_json(Path(artefacts) / "notes" / f"{_file_name(name)}.json", list(notes))
+
+
+def collect_notes(folder: str | Path) -> list[str]:
+    """All notes of a run, each once."""
+    files = sorted(Path(folder).glob("artefacts/notes/*.json"))
+    each = (note for file in files for note in json.loads(file.read_text(encoding="utf-8")))
+    return list(dict.fromkeys(each))
+
+
 def _file_name(name: str) -> str:
     if not FILE_NAME.fullmatch(name):
         raise ValueError(f"name {name!r}; allowed: letters, digits, ., - and _, no path")
@@ -63,6 +92,8 @@ def collect_metrics(folder: str | Path) -> dict:
 def provenance(recipe: str, steps: list[dict]) -> dict:
     """Where a run comes from: recipe, parameters, commit, data, versions, command."""
     data = {f"data/{n}": sha256_file(resource(f"data/{n}")) for n in ("pairs.jsonl", "rules.yaml")}
+    given = [step["parameters"].get(name) for step in steps for name in READ]
+    data |= {path: sha256_file(path) for path in given if path and Path(path).is_file()}
     return {
         "recipe": recipe,
         "steps": steps,

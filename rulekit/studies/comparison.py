@@ -139,9 +139,10 @@ def adaptive_gaps(frame: pl.DataFrame, k: int = 5) -> pl.DataFrame:
     )
     error = pl.len().sqrt()
     return joined.group_by("regime", "labelled", "best_plain", maintain_order=True).agg(
-        pl.col("accuracy", "over_plain", "over_known").mean(),
-        over_plain_se=pl.col("over_plain").std() / error,
-        over_known_se=pl.col("over_known").std() / error,
+        pl.col("accuracy", "over_plain").mean(),
+        (pl.col("over_plain").std() / error).alias("over_plain_se"),
+        pl.col("over_known").mean(),
+        (pl.col("over_known").std() / error).alias("over_known_se"),
     )
 
 
@@ -197,7 +198,7 @@ def compare_rated(
         smallest training side of a split holds.
     """
     rows = []
-    for scores, y, train, held_out, draw in _splits(name, splits, test_share, dead_zone, seed):
+    for scores, y, train, held_out, draw in data_splits(name, splits, test_share, dead_zone, seed):
         rows += _split(scores, y, train, held_out, labelled, k, draw, methods or selectors())
     frame = pl.DataFrame(rows, orient="row", infer_schema_length=None)
     return frame.group_by("labelled", "selector", "label", maintain_order=True).agg(
@@ -235,7 +236,7 @@ def label_calibration(
     ``n``. And a row a label model and bin, columns of `rulekit.measures.calibration`.
     """
     found: dict[str, list[np.ndarray]] = {}
-    for scores, y, train, held_out, _ in _splits(name, splits, test_share, None, seed):
+    for scores, y, train, held_out, _ in data_splits(name, splits, test_share, None, seed):
         reference, unseen = scores.rows(train), scores.rows(held_out)
         preference = np.where(np.arange(len(train)) < labelled, y[train], 0)
         believed, every = estimate(reference, preference), select(unseen, 1, "all")
@@ -260,7 +261,7 @@ def label_calibration(
     return pl.DataFrame(rows), pl.concat(tables)
 
 
-def _splits(name: str, splits: int, test_share: float, dead_zone, seed: int):
+def data_splits(name: str, splits: int, test_share: float, dead_zone, seed: int):
     """Scores and preference of the data set and, split by split, the rows to learn from and to label.
 
     Responses are exchanged at random; training rows with a known preference come first. Yields

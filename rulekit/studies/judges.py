@@ -6,8 +6,8 @@ Judges and labelled data come in, frames with intervals go out; notebook 10 show
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from itertools import combinations
+from collections.abc import Mapping, Sequence
+from itertools import combinations, product
 
 import numpy as np
 import polars as pl
@@ -223,6 +223,28 @@ def judge_report(data: Labelled, judge: Judge, train: Labelled, seed: int = 0) -
         "n_prompts": len(set(prompts)),
         "n_rules": len(data.rules),
     }
+
+
+def judge_areas(report: Mapping) -> pl.DataFrame:
+    """How well a judge answers the two questions of a rating, for a chart, beside its floor.
+
+    Parameters
+    ----------
+    report
+        From `judge_report`.
+
+    Returns
+    -------
+    Four rows: ``name``; ``value``, an area under the curve, with its interval ``low``, ``high``.
+    """
+    asked = {"relevant": "does the rule apply?", "satisfied": "is it satisfied?"}
+    sides = {"": "the judge", "floor_": "each rule's frequency"}
+    rows = []
+    for kind, start in product(asked, sides):
+        key = f"{start}{kind}_auc"
+        ends = {"low": report[f"{key}_low"], "high": report[f"{key}_high"]}
+        rows.append({"name": f"{asked[kind]} {sides[start]}", "value": report[key], **ends})
+    return pl.DataFrame(rows)
 
 
 def judge_outcomes(p: np.ndarray, scores: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:

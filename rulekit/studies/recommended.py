@@ -88,6 +88,17 @@ def recommended_labels(
     return found
 
 
+def own_fold_margin(labels: list[Labels], fold: np.ndarray) -> np.ndarray:
+    """Margin of each pair from the labels that have not seen its fold's preferences, (n_pairs,).
+
+    Parameters
+    ----------
+    labels, fold
+        `every` or `named` of `recommended_labels`, and its folds.
+    """
+    return np.stack([one.margin for one in labels])[fold, np.arange(len(fold))]
+
+
 def recommended_table(pairs: pl.DataFrame, scores: Scores, found: Recommended) -> pl.DataFrame:
     """Accuracy of the recommended labels on prompts whose preferences they have not seen.
 
@@ -109,10 +120,9 @@ def recommended_table(pairs: pl.DataFrame, scores: Scores, found: Recommended) -
     ]
     rows = {"all rules, weighted": found.every, "deciding rules, weighted": decided}
     rows["rules the adapter names, weighted"] = found.named
-    own = np.arange(len(pairs))
     return pl.DataFrame(
         [
-            accuracy_row(name, np.stack([one.margin for one in labels])[found.fold, own], pairs)
+            accuracy_row(name, own_fold_margin(labels, found.fold), pairs)
             for name, labels in rows.items()
         ]
     )

@@ -21,6 +21,8 @@ from rulekit.labels import accuracy, label
 from rulekit.measures import mean_accuracy, mean_difference
 from rulekit.selection.registry import Selection, select
 
+_TABLED = ("all", "random", "static", "relevance_discrepancy", "max_discrepancy")
+
 
 def accuracy_row(name: str, labels, pairs: pl.DataFrame) -> dict:
     """One row: accuracy against `pairs['preference']`, with the interval that allows for shared prompts, and Wilson's.
@@ -137,7 +139,7 @@ def selection_table(
     known = pairs["preference"].fill_null(0).to_numpy()
     groups, strict = prompt_groups(pairs).to_numpy(), known != 0
     rows = []
-    for method in ("all", "random", "static", "relevance_discrepancy", "max_discrepancy"):
+    for method in _possible(_TABLED, scores):
         labels = rule_orders(pairs, scores, k, method, orders, seed)[:, strict]
         right = (labels * known[strict] + 1).mean(axis=0) / 2
         ties = round((labels == 0).sum(axis=1).mean())
@@ -168,7 +170,8 @@ def selection_grid(
     pairs, scores
         All pairs and their scores.
     test
-        bool (n_pairs,): the pairs that count; `static` chooses its rules on the others.
+        bool (n_pairs,): the pairs that count; `static` chooses its rules on the others, or where no
+        known pair is left for that, on the other prompts of five folds.
     ks, methods
         Rules per pair; names from `selectors()`.
     seed, orders
@@ -186,11 +189,14 @@ def selection_grid(
     known = pairs["preference"].fill_null(0).to_numpy()
     test = np.asarray(test) & (known != 0)
     scores, tested = scores.of(pairs), pairs.filter(pl.Series(test))
-    y, own, other = known[test], scores.rows(test), scores.rows(~test)
+    y, own = known[test], scores.rows(test)
+    others = bool(known[~test].any())  # from whose preferences `static` may learn
     groups = prompt_groups(tested).to_numpy()
 
     def right(k: int, method: str) -> tuple[np.ndarray, np.ndarray]:
-        given = {"reference": other, "preference": known[~test]} if method == "static" else {}
+        given = {}
+        if method == "static" and others:
+            given = {"reference": scores.rows(~test), "preference": known[~test]}
         labels = rule_orders(tested, own, k, method, orders, seed, **given)
         return labels, (labels * y + 1) / 2
 
@@ -200,7 +206,7 @@ def selection_grid(
     rows = []
     for k in ks:
         reference = right(k, "max_discrepancy")[1].mean(axis=0)
-        for method in methods:
+        for method in _possible(methods, scores):
             labels, share = right(k, method)
             mean, ties = share.mean(axis=0), round((labels == 0).sum(axis=1).mean())
             each = share.mean(axis=1)
@@ -225,50 +231,55 @@ def selection_grid(
     return frame
 
 
-def selection_findings(grid: pl.DataFrame) -> str:
-    """What a frame of `selection_grid` says, in sentences made of its figures.
+def selection_agreement(
+    pairs: pl.DataFrame,
+    scores: Scores,
+    ks: Sequence[int] = (1, 3, 5, 10, 20, 100),
+    methods: Sequence[str] = ("random", "max_discrepancy", "relevance", "relevance_discrepancy"),
+    seed: int = 0,
+    orders: int = 20,
+) -> pl.DataFrame:
+    """How often labels from k rules are those of all rules: what can be said without preferences.
 
     Parameters
     ----------
-    grid
-        From `selection_grid`, with `all`, `random` and `max_discrepancy` among its methods.
+    pairs, scores
+        All pairs and their scores; pairs that all rules leave tied are left out.
+    ks, methods
+        Rules per pair; names from `selectors()` that need no preference. What needs a relevance is
+        left out where the scores have none.
+    seed, orders
+        As for `rule_orders`.
 
     Returns
     -------
-    Markdown. A difference counts where its q-value is below .05.
+    Method by method and k by k: ``name``, ``k`` and the fields of `rulekit.measures.Accuracy`, of the
+    sum of all rules' label in place of a known one; no row where every pair is tied.
     """
-    ks = sorted(grid["k"].unique())
-    every = grid.filter(pl.col("name") == "all").row(0, named=True)
-    said = [
-        f"Figures of {every['n']} unseen pairs. The sum of all rules agrees with the known "
-        f"preference on {_figure(every)}."
-    ]
-    for name, against in (("max_discrepancy", "all"), ("random", "max_discrepancy")):
-        rows = grid.filter(pl.col("name") == name).sort("k")
-        names = {"all": "the sum of all rules", "max_discrepancy": "maximum discrepancy"}
-        own = {"max_discrepancy": "Maximum discrepancy", "random": "A random choice"}[name]
-        for verb, sign in (("above", 1), ("below", -1)):
-            sure = [
-                row
-                for row in rows.iter_rows(named=True)
-                if row[f"over_{against}_q"] < 0.05 and sign * row[f"over_{against}"] > 0
-            ]
-            if sure:
-                listed = "; ".join(
-                    f"k = {row['k']}: {_figure(row)}, difference {row[f'over_{against}']:+.3f} "
-                    f"[{row[f'over_{against}_low']:+.3f}, {row[f'over_{against}_high']:+.3f}]"
-                    for row in sure
-                )
-                said.append(f"{own} is {verb} {names[against]} at {listed}.")
-        level = [str(r["k"]) for r in rows.iter_rows(named=True) if r[f"over_{against}_q"] >= 0.05]
-        if level:
-            which = "every k" if len(level) == len(ks) else f"k = {', '.join(level)}"
-            said.append(f"{own} cannot be told from {names[against]} at {which}.")
-    return "\n".join(f"- {line}" for line in said)
+    scores = scores.of(pairs)
+    whole = rule_orders(pairs, scores, scores.n_rules, "all", 1, seed)[0]  # (n_pairs,)
+    told = whole != 0
+    groups, some = prompt_groups(pairs).to_numpy()[told], pairs.filter(pl.Series(told))
+    own = scores.rows(told) if told.any() else scores
+    rows = []
+    for k in ks if told.any() else ():
+        for method in _possible(methods, scores):
+            labels = rule_orders(some, own, k, method, orders, seed)
+            share = (labels * whole[told] + 1) / 2
+            ties = round((labels == 0).sum(axis=1).mean())
+            found = mean_accuracy(share.mean(axis=0), groups, ties)
+            rows.append({"name": method, "k": k} | found.as_dict())
+    kinds = {"name": pl.String, "k": pl.Int64, "value": pl.Float64}
+    return (
+        pl.DataFrame(rows)
+        if rows
+        else pl.DataFrame(schema=kinds | dict.fromkeys(("low", "high"), pl.Float64))
+    )
 
 
-def _figure(row: dict) -> str:
-    return f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+def _possible(methods: Sequence[str], scores: Scores) -> list[str]:
+    """The methods that these scores allow."""
+    return [m for m in methods if scores.relevance is not None or not m.startswith("relevance")]
 
 
 def explain_pair(scores: Scores, selection: Selection, row: int, shown: int = 12) -> pl.DataFrame:
@@ -299,3 +310,42 @@ def explain_pair(scores: Scores, selection: Selection, row: int, shown: int = 12
             "chosen": [int(j) in chosen for j in order],
         }
     )
+
+
+def grid_at(grid: pl.DataFrame, k: int) -> pl.DataFrame:
+    """The rows of a grid at one k, as a table shows them.
+
+    Parameters
+    ----------
+    grid
+        From `selection_grid`.
+    k
+        Rules per pair; no row where the grid does not have it.
+
+    Returns
+    -------
+    ``method``, ``accuracy`` with its interval ``low`` and ``high``, ``least_draw`` and
+    ``best_draw`` of tied rules, and ``bits`` of information of label and preference.
+    """
+    kept = {"name": "method", "value": "accuracy", "low": "low", "high": "high"}
+    kept |= {"order_low": "least_draw", "order_high": "best_draw", "information": "bits"}
+    return grid.filter(pl.col("k") == k).select(kept.keys()).rename(kept)
+
+
+def grid_gains(grid: pl.DataFrame, name: str = "max_discrepancy") -> pl.DataFrame:
+    """A method of a grid against the sum of all rules, k by k, as a table shows it.
+
+    Parameters
+    ----------
+    grid
+        From `selection_grid`.
+    name
+        Of the method.
+
+    Returns
+    -------
+    ``k``, ``accuracy``, ``difference`` with its interval ``low`` and ``high``, and ``q``.
+    """
+    kept = {"k": "k", "value": "accuracy", "over_all": "difference"}
+    kept |= {"over_all_low": "low", "over_all_high": "high", "over_all_q": "q"}
+    return grid.filter(pl.col("name") == name).sort("k").select(kept.keys()).rename(kept)

@@ -6,6 +6,7 @@ on the validation split of the embedded corpus; it is trained on the train split
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -50,7 +51,8 @@ def train_encoder_judge(
     """
     prompts = [prompt_text(p) for p in train.prompts]
     texts = (prompts, train.responses, train.rules.texts)
-    judge = EncoderJudge(fit_network(*texts, train.scores, network, seed=seed))
+    told = {"rules": json.dumps(train.rules.digests)}
+    judge = EncoderJudge(fit_network(*texts, train.scores, network, seed=seed), provenance=told)
     return judge if validation is None else calibrated(validation, judge)
 
 
@@ -75,7 +77,8 @@ def distil_encoder_judge(
     prompts = [prompt_text(p) for p in pairs["prompt"].to_list()]
     sides = (pairs[c].to_list() for c in ("response_a", "response_b"))
     return EncoderJudge(
-        distil_network(prompts, *sides, rules.texts, scores.discrepancy, network, seed=seed)
+        distil_network(prompts, *sides, rules.texts, scores.discrepancy, network, seed=seed),
+        provenance={"rules": json.dumps(rules.digests)},
     )
 
 
@@ -83,7 +86,8 @@ def embedded_encoder_judge() -> EncoderJudge:
     """Train the judge that comes with the kit anew: its file is the `save` of this."""
     train, validation = (load_labelled("embedded", s) for s in ("train", "validation"))
     told = {"data": "embedded, train split", "data_sha256": training_data_hash()}
-    return replace(train_encoder_judge(train, validation), provenance=told)
+    judge = train_encoder_judge(train, validation)
+    return replace(judge, provenance={**judge.provenance, **told})
 
 
 def training_data_hash() -> str:

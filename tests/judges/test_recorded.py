@@ -7,11 +7,10 @@ import pytest
 import rulekit as rk
 from rulekit.judges import RatingFailed, RecordedJudge, judge, score
 
+REAL = [pytest.mark.real_data, pytest.mark.filterwarnings("ignore")]
 SOURCES = [
     "embedded",
-    pytest.param(
-        "hh-rule-votes", marks=[pytest.mark.real_data, pytest.mark.filterwarnings("ignore")]
-    ),
+    *(pytest.param(n, marks=REAL) for n in ("hh-rule-votes", "hh-read", "xstest-read")),
 ]
 
 

@@ -1,0 +1,183 @@
+"""What the frames on selection say, in sentences made of their figures: frames in, Markdown out.
+
+Notebook 3 ends in them. A difference counts where it is beyond chance, all that were looked at
+together; otherwise two ways cannot be told apart.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from rulekit.studies.phrases import (
+    capital,
+    listed,
+    percent,
+    points,
+    signed_points,
+    verdict,
+    with_interval,
+)
+
+_NAMES = {
+    "all": "the sum of all rules",
+    "max_discrepancy": "maximum discrepancy",
+    "random": "a random choice",
+    "static": "one choice for all pairs (`static`)",
+}
+_LEVEL = 0.05  # of false discoveries among the differences of a frame
+
+
+def selection_findings(grid: pl.DataFrame) -> str:
+    """What a frame of `selection_grid` says, in sentences made of its figures.
+
+    Parameters
+    ----------
+    grid
+        From `selection_grid`, with `all`, `random` and `max_discrepancy` among its methods.
+
+    Returns
+    -------
+    Markdown. A difference counts where its q-value is below .05 and its interval leaves zero out.
+    """
+    every = grid.filter(pl.col("name") == "all").row(0, named=True)
+    said = [_of_all(every), _above_coin(grid)]
+    said += _against(grid, "max_discrepancy", "all")
+    said += _against(grid, "random", "max_discrepancy")
+    if "static" in grid["name"]:
+        said += _against(grid, "static", "max_discrepancy")
+    said.append(_ranking(grid))
+    return listed(said)
+
+
+def _of_all(row: dict) -> str:
+    head = (
+        f"The sum of all rules is right on {with_interval(row)} of {row['n']:,} known pairs "
+        f"({row['n_groups']:,} prompts)"
+    )
+    if row["low"] > 0.5:
+        return f"{head}: more often than a coin."
+    if row["high"] < 0.5:
+        return (
+            f"{head}: less often than a coin. The rules, or the judge, say the opposite of people."
+        )
+    return f"{head}: it cannot be told from a coin."
+
+
+def _above_coin(grid: pl.DataFrame) -> str:
+    """Which other methods are above a coin where the sum of all rules is not."""
+    if (grid.filter(pl.col("name") == "all")["low"] > 0.5).any():
+        return ""
+    rest = grid.filter(pl.col("name") != "all").sort("value", descending=True)
+    above = rest.filter(pl.col("low") > 0.5)
+    if above.is_empty():
+        return "No other method is above a coin at any k."
+    row = above.row(0, named=True)
+    return (
+        f"Of {len(rest)} other figures {len(above)} {'has' if len(above) == 1 else 'have'} an "
+        f"interval above a coin, the highest `{row['name']}` at k = {row['k']} with "
+        f"{with_interval(row)}. The highest of many is too high by chance: try it on other pairs."
+    )
+
+
+def _against(grid: pl.DataFrame, name: str, other: str) -> list[str]:
+    """Where one method is above another, below it, or not to be told from it."""
+    rows = grid.filter((pl.col("name") == name) & (pl.col("k") < _all_rules(grid))).sort("k")
+    sides: dict[str, list[dict]] = {"above": [], "below": [], "level": []}
+    for row in rows.iter_rows(named=True):
+        gain = {end: row[f"over_{other}{tail}"] for end, tail in _ENDS}
+        sure = verdict(gain) if row[f"over_{other}_q"] < _LEVEL else 0
+        side = {1: "above", -1: "below", 0: "level"}[sure]
+        sides[side].append({"k": row["k"], "row": row, "gain": gain})
+    own, told = capital(_NAMES[name]), []
+    for side, word in (("above", "more"), ("below", "less")):
+        if found := sides[side]:
+            ends = found[:1] if len(found) == 1 else [found[0], found[-1]]
+            figures = "; ".join(
+                (f"at k = {one['k']} " if len(ends) > 1 else "")
+                + f"{with_interval(one['row'])}, {points(one['gain'])} {word}"
+                for one in ends
+            )
+            told.append(f"{own} is {side} {_NAMES[other]} at k = {_ks(found)}: {figures}.")
+    if level := sides["level"]:
+        which = "any k" if len(level) == len(rows) else f"k = {_ks(level)}"
+        widest = max(level, key=lambda one: abs(one["gain"]["value"]))
+        told.append(
+            f"{own} and {_NAMES[other]} cannot be told apart at {which} (largest difference "
+            f"{signed_points(widest['gain'])} at k = {widest['k']})."
+        )
+    return told
+
+
+def _ks(found: list[dict]) -> str:
+    return ", ".join(str(one["k"]) for one in found)
+
+
+_ENDS = (("value", ""), ("low", "_low"), ("high", "_high"))
+
+
+def _all_rules(grid: pl.DataFrame) -> float:
+    """The k at which all rules are chosen and nothing is to be compared; infinite if it is not there."""
+    last = grid.filter(pl.col("k") == grid["k"].max())
+    same = last["value"].n_unique() == 1 and (last["over_all"] == 0).all()
+    return grid["k"].max() if same and grid["k"].n_unique() > 1 else float("inf")
+
+
+def _ranking(grid: pl.DataFrame) -> str:
+    """How much of what is chosen hangs on the order of tied rules."""
+    rows = grid.filter(pl.col("name") == "max_discrepancy").sort("k")
+    spread = rows.with_columns(width=pl.col("order_high") - pl.col("order_low"))
+    row = spread.sort("width", descending=True).row(0, named=True)
+    if row["width"] < 0.005:
+        return ""
+    return (
+        f"Tied rules matter: at k = {row['k']} single draws of maximum discrepancy reach from "
+        f"{percent(row['order_low'])} to {percent(row['order_high'])}, so a figure from one draw says "
+        "little."
+    )
+
+
+def agreement_findings(agreement: pl.DataFrame, tied: int, n_pairs: int) -> str:
+    """What a frame of `selection_agreement` says, in sentences made of its figures.
+
+    Parameters
+    ----------
+    agreement
+        From `selection_agreement`, with `random` and `max_discrepancy` among its methods.
+    tied, n_pairs
+        Pairs that all rules together leave tied, and all pairs.
+
+    Returns
+    -------
+    Markdown.
+    """
+    said = []
+    if tied:
+        said.append(f"All rules together leave {tied:,} of {n_pairs:,} pairs tied.")
+    if agreement.is_empty():
+        return listed([*said, "No pair has a label, so there is nothing to compare."])
+    rows = agreement.filter(pl.col("name") == "max_discrepancy").sort("k")
+    chance = agreement.filter(pl.col("name") == "random").sort("k")
+    first = rows.row(0, named=True)
+    said.append(
+        f"{_rules(first['k'])} of largest \\|δ\\| {'gives' if first['k'] == 1 else 'give'} the label of "
+        f"all rules on {with_interval(first)} of the pairs."
+    )
+    enough = rows.filter(pl.col("low") >= 0.9)
+    if len(enough):
+        row = enough.row(0, named=True)
+        said.append(f"From k = {row['k']} on it is the same label on nine pairs of ten or more.")
+    both = rows.join(chance, on="k", suffix="_random")
+    apart = both.filter(pl.col("low") > pl.col("high_random"))["k"].to_list()
+    if apart:
+        ks = ", ".join(map(str, apart))
+        said.append(
+            f"A random choice agrees less often at k = {ks}: their intervals lie apart. That is so by "
+            "construction, since the largest δ weigh most in the sum; it does not say who is right."
+        )
+    else:
+        said.append("It cannot be told from a random choice of as many rules at any k.")
+    return listed(said)
+
+
+def _rules(k: int) -> str:
+    return "The one rule" if k == 1 else f"The {k} rules"
