@@ -5,6 +5,7 @@ A claim is made only where the interval of the difference lies on one side of ze
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 
 import polars as pl
@@ -100,3 +101,11 @@ def joined_interval(
     ]
     at = frame.columns.index(low)
     return frame.drop(low, high).insert_column(at, pl.Series("interval", ends))
+
+
+def as_code(text: str) -> str:
+    """A name in Markdown as code, whatever is in it: more backticks around it than there are inside."""
+    line = " ".join(text.split())
+    longest = max((len(run) for run in re.findall("`+", line)), default=0)
+    pad = " " if line.startswith("`") or line.endswith("`") else ""
+    return f"{'`' * (longest + 1)}{pad}{line}{pad}{'`' * (longest + 1)}"

@@ -16,7 +16,7 @@ from rulekit.inputs.pairs import conversation, prompt_groups, prompt_text
 from rulekit.inputs.rules import RuleSet
 from rulekit.inputs.scores import Scores
 from rulekit.measures import mean_interval
-from rulekit.studies.phrases import listed, percent
+from rulekit.studies.phrases import as_code, listed, percent
 
 DECISIVE = 0.5  # |δ| above it: no doubt which response the judge prefers under the rule
 REPEATS = 0.5  # of the larger entropy: rules that share it say mostly the same
@@ -220,8 +220,8 @@ def rating_findings(use: pl.DataFrame, scores: Scores, agreement: pl.DataFrame) 
         first = twins.row(0, named=True)
         share = "couple of rules shares" if len(twins) == 1 else "couples of rules share"
         said.append(
-            f"{len(twins)} {share} half of what they say or more, most of all `{first['rule']}` and "
-            f"`{first['other']}` ({percent(first['value'], 0)})."
+            f"{len(twins)} {share} half of what they say or more, most of all {as_code(first['rule'])} and "
+            f"{as_code(first['other'])} ({percent(first['value'], 0)})."
         )
     elif n > 1:
         said.append("No two rules share half of what they say.")
@@ -245,7 +245,7 @@ def _one_sided(scores: Scores, least: int = 10) -> list[str]:
 
 def _some(names: list[str], shown: int = 3) -> str:
     """Names in a sentence, the first few and how many more."""
-    listed_ = [f"`{name}`" for name in names[:shown]]
+    listed_ = [as_code(name) for name in names[:shown]]
     if len(names) > shown:
         return f"{', '.join(listed_)} and {len(names) - shown} more"
     return (

@@ -3,6 +3,7 @@
 import numpy as np
 import polars as pl
 import pytest
+from markdown_it import MarkdownIt
 
 import rulekit as rk
 
@@ -128,3 +129,13 @@ def test_a_rule_is_not_called_rare_from_few_pairs():
     delta[:, 0] = 0.8
     delta[0, 1] = 0.8
     assert "certainly" not in said(delta)
+
+
+def test_a_rule_whose_id_is_markup_stays_a_text_in_the_conclusion():
+    hostile = "a`<img src=x onerror=alert(1)>"
+    scores = scores_of(np.full((12, 2), 0.5), [hostile, "b"])
+    use = rk.studies.rule_use(pairs_of(12), scores)
+    said = rk.studies.rating_findings(use, scores, rk.studies.rule_agreement(scores))
+    html = MarkdownIt().render(said)
+    assert "onerror=alert(1)" in html
+    assert "<img" not in html
