@@ -135,11 +135,11 @@ def gain_rows(gains: pl.DataFrame) -> pl.DataFrame:
     Columns ``name``, ``difference``, ``interval`` and ``p`` as text, and ``excludes_0``, of the
     interval.
     """
-    rounded = pl.col("p_value").round(3).cast(pl.String)
+    told = ["<.001" if p < 0.001 else f"{p:.3f}" for p in gains["p_value"]]
     return joined_interval(gains).select(
         "name",
         "interval",
         difference=100 * pl.col("value"),
-        p=pl.when(pl.col("p_value") < 0.001).then(pl.lit("below .001")).otherwise(rounded),
+        p=pl.Series(told, dtype=pl.String),
         excludes_0=(gains["low"] > 0) | (gains["high"] < 0),
     )[["name", "difference", "interval", "p", "excludes_0"]]

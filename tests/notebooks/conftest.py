@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import nbformat
 import pytest
 from filelock import FileLock
 
@@ -29,3 +30,16 @@ def executed(tmp_path_factory):
         return Path(told.read_text())
 
     return run
+
+
+@pytest.fixture(scope="session")
+def conclusion():
+    """`conclusion(folder, notebook)`: what stands below the heading 'Conclusion' of an executed notebook."""
+
+    def read(folder: Path, notebook: str) -> str:
+        cells = nbformat.read(folder / f"notebooks/{notebook}.ipynb", as_version=4).cells
+        (at,) = [i for i, c in enumerate(cells) if c.source.startswith("## Conclusion")]
+        cell = next(c for c in cells[at:] if c.cell_type == "code")
+        return cell.outputs[0].data["text/markdown"]
+
+    return read

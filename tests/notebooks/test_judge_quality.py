@@ -8,7 +8,7 @@ import yaml
 
 
 @pytest.mark.slow
-def test_the_notebook_measures_a_judge_and_what_rating_less_costs(executed, tmp_path):
+def test_the_notebook_measures_a_judge_and_what_rating_less_costs(executed, conclusion, tmp_path):
     recipe = tmp_path / "quality.yaml"
     settings = {"split": "validation", "store": str(tmp_path / "ratings")}
     steps = [{"notebook": "11_judge_quality", "parameters": settings}]
@@ -19,4 +19,7 @@ def test_the_notebook_measures_a_judge_and_what_rating_less_costs(executed, tmp_
     table = pl.read_parquet(folder / "artefacts/judge_quality.parquet")
     assert set(found) - {"seconds"} == set(table.filter(pl.col("rule") == "all")["figure"])
     curve = pl.read_parquet(folder / "artefacts/cost_curve.parquet")
+    assert "`encoder` ranks which rules matter better than chance" in conclusion(
+        folder, "11_judge_quality"
+    )
     assert set(curve["order"]) == {"Rule Adapter", "random"}

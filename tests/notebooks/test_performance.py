@@ -9,7 +9,9 @@ from rulekit import runs
 
 
 @pytest.mark.slow
-def test_the_notebook_runs_the_quick_benchmarks_and_names_what_is_not_measured(real_data, executed):
+def test_the_notebook_runs_the_quick_benchmarks_and_names_what_is_not_measured(
+    real_data, executed, conclusion
+):
     folder = executed("performance")
     found = json.loads((folder / "metrics.json").read_text())["12_performance"]
     against = " ".join(row["against"] for row in found["ratios"])
@@ -27,10 +29,11 @@ def test_the_notebook_runs_the_quick_benchmarks_and_names_what_is_not_measured(r
     assert found["eight_billion"] == "not measured"
     cells = nbformat.read(folder / "notebooks/12_performance.ipynb", as_version=4).cells
     outputs = [o for c in cells for o in c.get("outputs", [])]
-    assert sum("image/svg+xml" in o.get("data", {}) for o in outputs) == 1
+    assert sum("image/png" in o.get("data", {}) for o in outputs) == 1
     text = "".join(o.get("text", "") for o in outputs)
     assert "training --gpu: not measured" in text
     assert "python tests/benchmarks/growth.py" in text
+    assert "The kit is faster: " in conclusion(folder, "12_performance")
 
 
 def test_the_notebook_shows_the_command_of_every_benchmark_of_the_kit():

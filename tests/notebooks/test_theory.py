@@ -29,11 +29,16 @@ def test_the_notebook_confirms_what_it_states(folder):
 
 
 @pytest.mark.slow
+def test_the_notebook_concludes_what_it_found(folder, conclusion):
+    said = conclusion(folder, "07_theory")
+    assert "no subset told more than the largest |δ|" in said
+    assert "above the sum of all rules in `shared_noise`; below" in said
+
+
+@pytest.mark.slow
 def test_the_notebook_shows_every_chart(folder):
     cells = nbformat.read(folder / "notebooks/07_theory.ipynb", as_version=4).cells
-    charts = [
-        o for c in cells for o in c.get("outputs", []) if "image/svg+xml" in o.get("data", {})
-    ]
+    charts = [o for c in cells for o in c.get("outputs", []) if "image/png" in o.get("data", {})]
     assert len(charts) == 7
     assert pl.read_parquet(folder / "artefacts/regimes.parquet").height == 30
 

@@ -332,3 +332,11 @@ def test_two_ends_become_one_column_of_text():
     found = rk.studies.joined_interval(frame)
     assert found.columns == ["name", "interval", "n"]
     assert found["interval"].to_list() == ["10.0 to 25.6", "–"]
+
+
+def test_gains_for_reading_have_points_an_interval_and_a_short_p():
+    frame = pl.DataFrame([gain("x", negative(SURE)), gain("y", UNSURE)])
+    found = rk.studies.gain_rows(frame.with_columns(p_value=pl.Series([0.0004, 0.16])))
+    assert found["p"].to_list() == ["<.001", "0.160"]
+    assert found["interval"].to_list() == ["−16.0 to −4.0", "−1.0 to 7.0"]
+    assert found["excludes_0"].to_list() == [True, False]
