@@ -17,7 +17,22 @@ from rulekit.selection import estimators
 from tests.structure.test_rooms import ALLOWED, PACKAGE
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = ("README.md", ".github/CONTRIBUTING.md", "data/README.md", "notebooks/METHODS.md")
+DOCUMENTS = (
+    "README.md",
+    ".github/CONTRIBUTING.md",
+    "data/README.md",
+    "notebooks/README.md",
+    "notebooks/METHODS.md",
+    "notebooks/RESULTS.md",
+    "notebooks/AT_SCALE.md",
+    "tests/benchmarks/README.md",
+)
+SHOWN = (  # with commands
+    "README.md",
+    "notebooks/README.md",
+    "notebooks/AT_SCALE.md",
+    "tests/benchmarks/README.md",
+)
 TEXT = {name: (ROOT / name).read_text(encoding="utf-8") for name in DOCUMENTS}
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 PROGRAMS = ("rulekit", "torchrun", "papermill", "python")
@@ -33,13 +48,13 @@ def blocks(language: str, *documents: str) -> list[str]:
 
 
 def commands() -> list[list[str]]:
-    """Words of every command of the README, in blocks and in running text."""
+    """Words of every command of the documents, in blocks and in running text."""
     lines = [
         re.split(r"\s{2,}", line.strip())[0]
-        for body in [*blocks("", "README.md"), *blocks("bash", "README.md")]
+        for body in [*blocks("", *SHOWN), *blocks("bash", *SHOWN)]
         for line in re.sub(r"\\\n\s*", "", body).splitlines()
     ]
-    text = BLOCK.sub("", TEXT["README.md"])
+    text = "\n".join(BLOCK.sub("", TEXT[name]) for name in SHOWN)
     lines += [  # `rulekit train` and the like name a command and are none
         line
         for line in re.findall(r"`([^`\n]+)`", text)
@@ -60,7 +75,7 @@ def written(program: str, *first: str) -> list[list[str]]:
 @pytest.mark.parametrize(
     "document",
     [
-        pytest.param(d, marks=pytest.mark.slow if d == "README.md" else ())  # trains two models
+        pytest.param(d, marks=pytest.mark.slow if d == "notebooks/README.md" else ())  # trains
         for d in DOCUMENTS
         if blocks("python", d)
     ],
@@ -110,6 +125,7 @@ def test_the_tree_of_files_shows_every_room_from_the_lowest_to_the_highest():
 
 def test_the_table_of_notebooks_has_all_of_them():
     table = re.findall(r"^\| `(\d\d_\w+)` \|", TEXT["README.md"], re.M)
+    assert len(TEXT["README.md"].splitlines()) <= 150
     assert table == sorted(p.stem for p in (ROOT / "notebooks").glob("*.ipynb"))
 
 
@@ -124,7 +140,8 @@ def test_the_commands_of_the_readme_are_found():
     assert len(commands()) >= 25
 
 
-def test_every_recipe_of_the_readme_is_one_with_its_parameters(monkeypatch):
+def test_every_recipe_of_the_readme_is_one_with_its_parameters(desk, monkeypatch):
+    monkeypatch.chdir(desk)
     asked = []
     monkeypatch.setattr(cli.run, "run", lambda arguments: asked.append(arguments) or 0)
     for words in written("rulekit", "run"):
@@ -140,11 +157,23 @@ def test_every_recipe_of_the_readme_is_one_with_its_parameters(monkeypatch):
                 except ValueError:
                     continue
             assert taken, name
-    assert {a.recipe for a in asked} == set(runs.recipes())
+    assert {a.recipe for a in asked} == {*runs.recipes(), "my-project/recipe.yaml"}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [*written("rulekit", "data"), *written("rulekit", "rules"), *written("rulekit", "label")],
+    ids=" ".join,
+)
+def test_every_command_on_ones_own_data_runs(words, desk, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(desk)
+    out = ["-o", str(tmp_path / "labels.parquet")] if words[0] == "label" else []
+    assert cli.main([*words, *out]) == 0
+    assert capsys.readouterr().out
 
 
 def test_papermill_is_shown_with_parameters_of_the_notebook():
-    for words in written("papermill"):
+    for words in (w for w in written("papermill") if "-p" in w):
         names, values = (words[words.index("-p") + i :: 3] for i in (1, 2))
         given = dict(zip(names, map(yaml.safe_load, values), strict=True))
         runs.check_parameters(ROOT / words[0], given)
@@ -168,6 +197,8 @@ def desk(tiny_judge, tmp_path_factory) -> Path:
         folder / "labelled.jsonl"
     )
     (folder / "my.yaml").write_text("preset: encoder-cpu\ntrain: pairs.parquet\n")
+    for words in written("rulekit", "new"):
+        assert cli.main(["new", str(folder / words[1])]) == 0
     return folder
 
 
