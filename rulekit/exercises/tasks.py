@@ -11,6 +11,32 @@ from rulekit.exercises.functions import information, loss, rule_text, top_k
 
 _SHARE, _BITS = "a number between 0 and 1", "a number, in bits"
 _TASKS: dict[str, Task] = {
+    "00-turn": values(
+        3,
+        "a whole number, k",
+        {
+            2: "At k = 2 the sum is −2 + 1.5, and the label is still B.",
+            4: "The label is A at k = 4, but not there for the first time.",
+            5: "The label is A at k = 5, but not there for the first time.",
+            1: "The one loudest rule speaks for B.",
+        },
+        "Add the δ one after the other, the largest |δ| first, and look at the sign.",
+        "Labels that turn when one rule more is asked are those that the list of contested pairs begins with.",
+        within=0.01,
+    ),
+    "00-effective": values(
+        100 / 82,
+        "a number from 1 to 10",
+        {
+            2: "They are of two kinds, but the kinds do not weigh the same: Σ R² adds all 100 cells.",
+            10: "That is the effective number of ten independent rules.",
+            1: "That is the effective number of ten copies.",
+            100 / 19: "Copies correlate with each other: 81 cells of R are 1, and not 9.",
+        },
+        "n² / Σ R²: of the 100 cells, how many are 1?",
+        "Switch eight of the nine copies off: the label loses little, and the number rises to 2.",
+        within=0.01,
+    ),
     "01-rule": Task(
         "a text, one rule", rule_text, "It is a statement that one response can be judged by."
     ),
@@ -293,10 +319,30 @@ _TASKS: dict[str, Task] = {
         {
             (0.18, 0.18): "Within a rule compare its own large votes with its own small ones.",
             (0, 0): "Over all votes 80 of the 100 large ones are those of rule 2.",
-            (0.3, 0): "That is the difference of the rules; the question is of large and small votes.",
+            (
+                0.3,
+                0,
+            ): "That is the difference of the rules; the question is of large and small votes.",
         },
         "Over all votes: 48 + 18 of 100 small ones are right, 12 + 72 of 100 large ones.",
         "The curve over all votes rises, and no vote gains by being loud: look within rules.",
+    ),
+    "14-tie": values(
+        0.5,
+        _SHARE,
+        {
+            0.625: "A tie counts as lost in RewardBench; ½ is what the kit shows beside it.",
+            0.75: "A response that scores as much as the other is no win.",
+        },
+        "Count the pairs whose chosen response scores strictly more, over all four.",
+        "A model that gives all responses one score has 0 there, not ½.",
+    ),
+    "14-gate": values(
+        0,
+        "an exit status, 0 or 1",
+        {1: "The interval reaches above −1 point: a loss of more than allowed is not sure."},
+        "The gate closes where the whole interval lies below −1 point.",
+        "A fall that is not sure is told, and does not fail.",
     ),
 }
 

@@ -6,12 +6,7 @@ first; `sources` has the named data sets, `layouts` what files may look like, `r
 
 from rulekit.inputs import sources
 from rulekit.inputs.description import Description, describe
-from rulekit.inputs.hand_answers import (
-    VERDICTS,
-    agreed_preferences,
-    append_answer,
-    read_answers,
-)
+from rulekit.inputs.hand_answers import VERDICTS, agreed_preferences, append_answer, read_answers
 from rulekit.inputs.identity import Identity
 from rulekit.inputs.known_preferences import add_preferences
 from rulekit.inputs.labelled_responses import n_prompts, read_labelled

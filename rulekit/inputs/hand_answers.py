@@ -95,9 +95,9 @@ def read_answers(path: str | Path) -> pl.DataFrame:
     found: dict[str, dict] = {}
     for number, line in enumerate(_lines(path), 1):
         try:
-            entry = json.loads(line)
+            entry = _parsed(line)
             if not isinstance(entry, dict) or not entry.get("id"):
-                raise ValueError("allowed: an object with an id")
+                raise ValueError("no answer by hand; allowed: an object with an id and a person")
             _checked({k: v for k, v in entry.items() if k not in ("id", "time")})
         except ValueError as error:
             raise ValueError(f"{path}, line {number}: {error}") from None
@@ -154,7 +154,9 @@ def _checked(entry: dict) -> dict:
         ("verdict", (*VERDICTS, None)),
     ):
         if name in entry and (isinstance(entry[name], bool) or entry[name] not in allowed):
-            raise ValueError(f"{name} is {entry[name]!r:.40}; allowed: {', '.join(map(str, allowed))}")
+            raise ValueError(
+                f"{name} is {entry[name]!r:.40}; allowed: {', '.join(map(str, allowed))}"
+            )
     return entry
 
 
@@ -197,4 +199,11 @@ def _lines(path: Path) -> list[str]:
         lines.append(last)
     except ValueError:
         pass
-    return [line.decode() for line in lines if line.strip()]
+    return [line.decode(errors="replace") for line in lines if line.strip()]
+
+
+def _parsed(line: str) -> object:
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None

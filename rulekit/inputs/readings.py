@@ -132,6 +132,11 @@ def read_scores(pairs: pl.DataFrame, rules: RuleSet, source: str, by: str = "fir
         ``first``: the first reader, and in the one batch that a third read again the median of all
         who read a response. Or another of `PASSES`; a response without such a reading is not rated.
 
+    Raises
+    ------
+    ValueError
+        For an unknown pass or source.
+
     Notes
     -----
     A pair's relevance under a rule is the share of its two responses with a grade other than 0.

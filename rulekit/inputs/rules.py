@@ -27,6 +27,7 @@ _SAYS_NOTHING = """
 """  # no, not, never and without tell rules apart and stay
 _EMPTY_WORDS = frozenset(_SAYS_NOTHING.split())
 _ID_WORDS, _ID_LETTERS = 5, 40
+_BULLET = re.compile(r"^\s*(?:[-*•–]|\d{1,3}[.)])\s+")
 _NAMED = {
     "embedded": "data/rules.yaml",
     "hh-read": "data/rules.yaml",
@@ -129,6 +130,35 @@ class RuleSet(Sequence[Rule]):
             return cls(tuple(rules), {k: v for k, v in head.items() if k != "rules"})
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
+
+    @classmethod
+    def from_text(cls, text: str) -> RuleSet:
+        """Make a rule set from what somebody wrote or pasted: YAML as `load` reads it, or lines.
+
+        Parameters
+        ----------
+        text
+            A YAML list of rules, or a mapping with one under ``rules``; else a rule a line, where
+            blank lines and lines that start with # are skipped, and bullets and numbers before
+            a rule are taken away.
+
+        Returns
+        -------
+        The rules, with their ids of the YAML or those that `rule_ids` makes.
+
+        Raises
+        ------
+        ValueError
+            If there is no rule in it, one occurs twice, or a rule of the YAML is none.
+        """
+        try:
+            head = _parsed_yaml(text)
+        except ValueError:
+            head = {"rules": []}
+        if any(isinstance(entry, dict) and "text" in entry for entry in head["rules"]):
+            rules = [_rule(number, entry) for number, entry in enumerate(head["rules"], start=1)]
+            return cls(tuple(rules), {k: v for k, v in head.items() if k != "rules"})
+        return cls(_rules_of_lines("\n".join(_BULLET.sub("", x) for x in text.split("\n"))))
 
     @classmethod
     def from_texts(cls, texts: Iterable[str], category: str = "uncategorised") -> RuleSet:

@@ -2,7 +2,8 @@
 
 Margins, classes or probabilities and the truth come in; figures go out. Open `preferences` first;
 `intervals` has the interval of a mean over prompts and the one bootstrap, `sign_flips` the test of a
-difference, `checks` what may be given, `classification` and `probabilities` the rest.
+difference, `checks` what may be given, `reliability` the agreement of readers,
+`classification` and `probabilities` the rest.
 """
 
 from rulekit.measures.classification import (
@@ -30,12 +31,19 @@ from rulekit.measures.probabilities import (
     calibration_error_resampled,
     confidence,
 )
+from rulekit.measures.reliability import (
+    alpha_resampled,
+    krippendorff_alpha,
+    weighted_kappa,
+    weighted_kappa_resampled,
+)
 
 __all__ = [
     "Accuracy",
     "Brier",
     "Difference",
     "adapter_metrics",
+    "alpha_resampled",
     "auc",
     "auc_resampled",
     "bootstrap",
@@ -47,11 +55,14 @@ __all__ = [
     "confidence",
     "judge_metrics",
     "kappa_resampled",
+    "krippendorff_alpha",
     "mean_accuracy",
     "mean_difference",
     "mean_interval",
     "newcombe",
     "paired_difference",
     "pairwise_accuracy",
+    "weighted_kappa",
+    "weighted_kappa_resampled",
     "wilson",
 ]

@@ -61,6 +61,8 @@ def groups_of(groups, n: int | None = None) -> np.ndarray:
     shape = np.shape(groups) if isinstance(groups, np.ndarray) else (len(groups),)
     if len(shape) != 1 or not shape[0] or (n is not None and shape[0] != n):
         raise ValueError(f"groups have shape {shape}; allowed: ({n or 'n'},), one a row, not none")
+    if isinstance(groups, np.ndarray) and groups.dtype.kind in "iu":
+        return np.unique(groups, return_inverse=True)[1]
     # Not numpy's unique: as an array, texts take the memory of the longest, each of them.
     values = groups.tolist() if hasattr(groups, "tolist") else list(groups)
     try:

@@ -52,6 +52,7 @@ from rulekit.studies.label_choice import (
     label_choice_table,
     labels_saved,
 )
+from rulekit.studies.new_rules import agreement_with, deciding_pairs, new_rule_rows
 from rulekit.studies.new_texts import direction_table, proposition_findings, proposition_table
 from rulekit.studies.peers import peer_ratios, speed_findings
 from rulekit.studies.phrases import joined_interval
@@ -76,6 +77,12 @@ from rulekit.studies.real_beside import (
     label_stability,
     listed_rules,
 )
+from rulekit.studies.real_judge import (
+    joined_labels,
+    readings_labelled,
+    real_judge_table,
+    satisfied_area,
+)
 from rulekit.studies.real_labels import (
     learned_grid,
     real_margins,
@@ -85,7 +92,12 @@ from rulekit.studies.real_labels import (
     verdict_margin,
 )
 from rulekit.studies.real_premise import best_five, premise_curve, premise_slopes, rule_directions
-from rulekit.studies.real_words import beside_findings, real_findings, rule_set_findings
+from rulekit.studies.real_words import (
+    beside_findings,
+    learning_findings,
+    real_findings,
+    rule_set_findings,
+)
 from rulekit.studies.recommended import (
     Recommended,
     own_fold_margin,
@@ -162,6 +174,7 @@ __all__ = [
     "adapter_report",
     "adaptive_gaps",
     "agreement_findings",
+    "agreement_with",
     "assumptions_of",
     "beside_findings",
     "beside_topics",
@@ -177,6 +190,7 @@ __all__ = [
     "cost_curve",
     "cost_ratio",
     "data_findings",
+    "deciding_pairs",
     "direction_table",
     "distillation_report",
     "distillation_rows",
@@ -190,6 +204,7 @@ __all__ = [
     "grid_at",
     "grid_gains",
     "joined_interval",
+    "joined_labels",
     "judge_agreement",
     "judge_areas",
     "judge_findings",
@@ -203,12 +218,14 @@ __all__ = [
     "labels_saved",
     "lattice_check",
     "learned_grid",
+    "learning_findings",
     "length_margin",
     "limits",
     "listed_rules",
     "near_duplicates",
     "network_rows",
     "network_table",
+    "new_rule_rows",
     "own_fold_margin",
     "pair_facts",
     "paired_gains",
@@ -228,7 +245,9 @@ __all__ = [
     "reader_agreement",
     "reading_agreement",
     "reading_findings",
+    "readings_labelled",
     "real_findings",
+    "real_judge_table",
     "real_margins",
     "real_table",
     "recall_table",
@@ -251,6 +270,7 @@ __all__ = [
     "rule_set_findings",
     "rule_use",
     "rules_by_category",
+    "satisfied_area",
     "selection_agreement",
     "selection_findings",
     "selection_grid",

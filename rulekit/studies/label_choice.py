@@ -13,7 +13,9 @@ import polars as pl
 from tqdm.auto import tqdm
 
 from rulekit.files import watched
+from rulekit.inputs.pairs import prompt_groups
 from rulekit.inputs.scores import Scores
+from rulekit.inputs.sources import load
 from rulekit.measures import mean_interval
 from rulekit.selection.active import CRITERIA, Questions, ask_order, label_progress
 from rulekit.selection.estimates import estimate
@@ -47,7 +49,7 @@ def label_choice_curves(
     counts
         Numbers of labels to measure at, each 0 or more.
     criteria
-        Of `rulekit.selection.ask_order`.
+        Of `rulekit.selection.ask_order`; of a data set, prompts asked about the least come first.
     n_rules, n_pairs, n_test
         Of a simulated world: rules, rated pairs that can be asked about, unseen pairs.
     draws
@@ -216,22 +218,24 @@ def label_choice_findings(curves: pl.DataFrame, labels: int = 100) -> str:
 
 
 def _cases(world: str, n_rules, n_pairs, n_test, draws, seed) -> Iterator[tuple]:
-    """(scores, preference) of the pairs to ask about and of unseen pairs, draw by draw."""
+    """Scores, preference and prompts of the pairs to ask about; scores and preference of unseen ones."""
     if world in RATED:
-        for scores, y, train, held_out, _ in data_splits(world, draws, _TEST_SHARE, None, seed):
-            yield scores.rows(train), y[train], scores.rows(held_out), y[held_out]
+        prompts = prompt_groups(load(world)).to_numpy()
+        for scores, y, train, test, _ in data_splits(world, draws, _TEST_SHARE, None, seed):
+            yield scores.rows(train), y[train], prompts[train], scores.rows(test), y[test]
         return
     for draw in range(draws):
         own = 2 * (seed + draw)
         pool, unseen = (
             simulate(world, n, n_rules, own + part) for part, n in enumerate((n_pairs, n_test))
         )
-        yield pool.scores, pool.preference, unseen.scores, unseen.preference
+        yield pool.scores, pool.preference, None, unseen.scores, unseen.preference
 
 
 def _curve(
     pool: Scores,
     y: np.ndarray,
+    prompts: np.ndarray | None,
     unseen: Scores,
     truth: np.ndarray,
     counts: Sequence[int],
@@ -245,7 +249,7 @@ def _curve(
             f"counts are {counts}; allowed: 0 to {np.count_nonzero(y) - 1}, below the number of "
             "pairs with a preference"
         )
-    questions, known = Questions.of(pool, seed=seed), np.zeros(len(y))
+    questions, known = Questions.of(pool, seed=seed), np.full(len(y), np.nan)
     never = np.flatnonzero(y == 0)
     chance = np.random.default_rng(seed).permutation(np.flatnonzero(y))
     done = 0
@@ -255,12 +259,12 @@ def _curve(
             if criterion == "random":
                 asked = chance[done : done + more]
             else:
-                how = {"criterion": criterion, "without": never, "seed": seed + done}
-                asked = ask_order(questions, known, more, **how)
+                how = {"criterion": criterion, "without": never, "groups": prompts}
+                asked = ask_order(questions, known, more, seed=seed + done, **how)
             known[asked] = y[asked]
             done += more
         found = estimate(pool, known)
-        left = np.flatnonzero((known == 0) & (y != 0))
+        left = np.flatnonzero(np.isnan(known) & (y != 0))
         said = label_progress(questions, known, seed=seed)
         yield {
             "labels": n,

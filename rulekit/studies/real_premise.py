@@ -24,6 +24,7 @@ from rulekit.studies.selection_accuracy import rule_orders
 
 _EDGES = (0.0, 0.75, 1.25, 1.75, 2.0)  # readings have |δ| of ½, 1, 1½ and 2
 _LARGE = 1.0  # |δ| from it on is large, below small
+_RISE = ("rise", "rise_low", "rise_high")
 _LEAST = 20  # votes of a rule before its direction is spoken of
 
 
@@ -132,7 +133,9 @@ def rule_directions(
     A row a rule: ``rule``, ``votes``; ``value``, ``low``, ``high``, share right with its 95 %
     interval over prompts; ``q``, of the hypothesis of one half, sign flips over prompts, after
     Benjamini and Hochberg over the rules with `least` votes or more; ``large`` and ``small``, share
-    right where \\|δ\\| is 1 or more, and less; ``says``: ``with people``, ``against people`` (q below
+    right where \\|δ\\| is 1 or more, and less; ``rise``, how much more often it is right with one unit
+    of \\|δ\\| more, and its interval ``rise_low`` and ``rise_high``, a bootstrap over prompts, null for a
+    rule with fewer votes or one size; ``says``: ``with people``, ``against people`` (q below
     .05), ``cannot be told``, ``few votes`` or ``never votes``.
     """
     size, right, rule, groups = _votes(pairs, scores)
@@ -140,19 +143,20 @@ def rule_directions(
     for j, name in enumerate(scores.of(pairs).names):
         own = rule == j
         row = {"rule": name, "votes": int(own.sum()), "value": None, "low": None, "high": None}
-        row |= {"p": None, "large": None, "small": None}
+        row |= dict.fromkeys(("p", "large", "small", *_RISE))
         if own.any():
             found = mean_accuracy(right[own], groups[own])
             row |= {"value": found.value, "low": found.low, "high": found.high}
             if own.sum() >= least:
                 gain = mean_difference(right[own] - 0.5, groups[own], seed=seed)
                 row["p"] = gain.p_value
+                row |= _rise(size[own], right[own], groups[own], seed)
         for side, part in (("large", size >= _LARGE), ("small", size < _LARGE)):
             if (own & part).any():
                 row[side] = float(right[own & part].mean())
         rows.append(row)
     frame = pl.DataFrame(rows, infer_schema_length=None).cast(
-        dict.fromkeys(("value", "low", "high", "p", "large", "small"), pl.Float64)
+        dict.fromkeys(("value", "low", "high", "p", "large", "small", *_RISE), pl.Float64)
     )
     tested = frame["p"].is_not_null().to_numpy()
     q = np.full(len(frame), np.nan)
@@ -170,8 +174,17 @@ def rule_directions(
         .then(pl.lit("against people"))
         .otherwise(pl.lit("cannot be told"))
     )
-    columns = ["rule", "votes", "value", "low", "high", "q", "large", "small"]
+    columns = ["rule", "votes", "value", "low", "high", "q", "large", "small", *_RISE]
     return frame.select(*columns, says=says).sort("votes", "rule", descending=[True, False])
+
+
+def _rise(size: np.ndarray, right: np.ndarray, groups: np.ndarray, seed: int) -> dict:
+    """Slope of right on size of one rule, with its interval; nothing where all votes have one size."""
+    if np.ptp(size) < 1e-6:
+        return {}
+    slope = _slope(size, right, np.zeros(len(size), np.intp))
+    low, high = bootstrap(slope, groups.tolist(), resamples=500, seed=seed)
+    return dict(zip(_RISE, (float(slope(np.ones((1, len(size))))[0]), low, high), strict=True))
 
 
 def best_five(

@@ -255,3 +255,42 @@ def rule_set_findings(directions: pl.DataFrame, repeated: pl.DataFrame) -> str:
             else "No two rules share half of what they say.",
         ]
     )
+
+
+def learning_findings(adapter: Mapping, taught: pl.DataFrame, beyond: pl.DataFrame, k: int) -> str:
+    """What an adapter and reward models learned from readings, in sentences made of their figures.
+
+    Parameters
+    ----------
+    adapter
+        Figures of `adapter_report`.
+    taught
+        From `accuracy_table` of `reward_margins`.
+    beyond
+        From `paired_gains` of the same, against the model trained on people's choices.
+    k
+        Rules named.
+
+    Returns
+    -------
+    Markdown.
+    """
+    side = verdict(adapter["recall_over_frequent"])
+    word = {1: "above", -1: "below", 0: "not to be told from"}[side]
+    said = [
+        f"An adapter names {percent(adapter['recall_at_k'])} of the {k} rules of largest \\|δ\\|, "
+        f"{word} always naming the most frequent ({percent(adapter['frequent_recall_at_k'])}), and its "
+        f"labels are those of the {k} rules on "
+        f"{with_interval(adapter['rule_adapter_label_agreement'])} of the pairs."
+    ]
+    models = beyond.filter(pl.col("name").str.starts_with("trained on"))
+    against = _row(taught, models["against"][0])
+    clauses = [
+        compared(f"one {row['name']} ({percent(_row(taught, row['name'])['value'])})", "it", row)
+        for row in models.iter_rows(named=True)
+    ]
+    said.append(
+        f"A reward model {against['name']} is right on {with_interval(against)} of unseen prompts' "
+        f"pairs, {_coin(against)}; {'; '.join(clauses)}."
+    )
+    return listed(said)

@@ -110,7 +110,9 @@ def selectors_by_k(
         hits[method] = _hits(held_out, chosen, None if method in _SUMMED else believed)
         if method not in _SEES_SIGNS:
             bits[method] = _bits(world, held_out, chosen, seed)
-    return pl.concat([_rows(method, bits, hits, world) for method in hits])
+    parts = [_rows(method, bits, hits, world) for method in hits]
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return pl.DataFrame(columns).fill_nan(None)
 
 
 def where_assumptions_break(frame: pl.DataFrame, world: World, seed: int = 0) -> pl.DataFrame:
@@ -131,7 +133,7 @@ def where_assumptions_break(frame: pl.DataFrame, world: World, seed: int = 0) ->
     errors; a selector that looks at signs is named at its first k.
     """
     broken = broken_assumptions(world, seed)
-    named = f"{', '.join(broken)} broken: {', '.join(ASSUMPTIONS[a] for a in broken)}"
+    named = "; ".join(f"{a} broken: {ASSUMPTIONS[a]}" for a in broken)
     why = "; ".join(broken.values())
     rows = []
     for measure, behind in (("information", "behind_bits"), ("accuracy", "behind")):
@@ -180,8 +182,8 @@ def world_title(world: World, seed: int = 0) -> str:
     broken = broken_assumptions(world, seed)
     if not broken:
         return "A1 to A4 hold: no other k votes, chosen by size, tell more than the largest |δ|"
-    said = "; ".join(f"{name} ({words})" for name, words in broken.items())
-    return f"The theorem does not apply: broken {said}"
+    said = "; ".join(f"{name} broken ({words})" for name, words in broken.items())
+    return f"The theorem does not apply: {said}"
 
 
 def world_findings(frame: pl.DataFrame, breaks: pl.DataFrame, k: int) -> str:
@@ -205,8 +207,8 @@ def world_findings(frame: pl.DataFrame, breaks: pl.DataFrame, k: int) -> str:
     if best["selector"] != "max_discrepancy":
         error = float(np.hypot(best["accuracy_se"], loud["accuracy_se"]))
         told = best["accuracy"] - loud["accuracy"] > _BEYOND * error
-        name, share = best["selector"], percent(best["accuracy"])
-        said.append(f"{name} is right on {share}" + ("." if told else ": cannot be told apart."))
+        more = "." if told else ", which cannot be told apart from it."
+        said.append(f"Most often right is {best['selector']}, {percent(best['accuracy'])}{more}")
     for row in breaks.filter(pl.col("selector") == "max_discrepancy").iter_rows(named=True):
         bits = row["measure"] == "information"
         lost = f"{row['lost']:.3f} bits" if bits else f"{100 * row['lost']:.1f} points of accuracy"
@@ -279,8 +281,8 @@ def _bits(world: World, held_out: Simulation, chosen: Selection, seed: int) -> n
     return 1 + (xlogy(q, q) + xlog1py(1 - q, -q)) / np.log(2)
 
 
-def _rows(method: str, bits: dict, hits: dict, world: World) -> pl.DataFrame:
-    n, m = hits[method].shape
+def _rows(method: str, bits: dict, hits: dict, world: World) -> dict:
+    m = hits[method].shape[1]
     accuracy, error = _mean(hits[method])
     if method in bits:
         information, information_se = _mean(bits[method])
@@ -293,7 +295,10 @@ def _rows(method: str, bits: dict, hits: dict, world: World) -> pl.DataFrame:
     behind = _mean(hits[KNOWN] - hits[method]) if KNOWN in hits else nothing
     both = KNOWN in bits and method in bits
     behind_bits = _mean(bits[KNOWN] - bits[method]) if both else nothing
-    columns = {
+    return {
+        "selector": [method] * m,
+        "k": np.arange(1, m + 1),
+        "how": [how] * m,
         "information": information,
         "information_se": information_se,
         "accuracy": accuracy,
@@ -303,10 +308,6 @@ def _rows(method: str, bits: dict, hits: dict, world: World) -> pl.DataFrame:
         "behind": behind[0],
         "behind_se": behind[1],
     }
-    frame = pl.DataFrame({"k": np.arange(1, m + 1), **columns}).with_columns(
-        pl.lit(method).alias("selector"), pl.lit(how).alias("how")
-    )
-    return frame.select("selector", "k", "how", *columns).fill_nan(None)
 
 
 def _mean(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -164,3 +164,30 @@ def test_the_rules_of_a_source_are_those_of_its_ratings(real_data):
         rules, scores = rk.sources.load_ratings(name)
         assert rk.RuleSet.load(name) == rules
         assert scores.identity.rules_hash == rules.hash
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "It greets.\n\n# a note\nIt is short.",
+        "- It greets.\n* It is short.",
+        "1. It greets.\n2) It is short.\n",
+        "rules:\n- {id: greets, text: It greets.}\n- {id: short, text: It is short.}",
+    ],
+    ids=["lines", "bullets", "numbers", "yaml"],
+)
+def test_what_somebody_pastes_is_read_as_lines_or_as_yaml(text):
+    found = rk.RuleSet.from_text(text)
+    assert found.texts == ["It greets.", "It is short."]
+    assert found.ids == ["greets", "short"]
+
+
+def test_a_rule_may_hold_a_colon_and_a_pasted_yaml_is_checked():
+    assert rk.RuleSet.from_text("It says: no.\nIt says: yes.").texts == [
+        "It says: no.",
+        "It says: yes.",
+    ]
+    with pytest.raises(ValueError, match="rule 1"):
+        rk.RuleSet.from_text("- {text: It greets.}")
+    with pytest.raises(ValueError, match="at least one rule"):
+        rk.RuleSet.from_text("# nothing\n")

@@ -74,6 +74,8 @@ def entropy(p):
 
 
 MISTAKES = [
+    ("00-turn", 2, "still B"),
+    ("00-effective", 2, "all 100 cells"),
     ("01-rule", "Response A is better than the other one.", "'better' compares"),
     ("01-rule", "The response is polite and gives no instructions.", "'and' joins two rules"),
     ("01-rule", "Is the response polite to the user?", "question"),
@@ -113,6 +115,8 @@ MISTAKES = [
     ("12-padding", 0.61, "share of padding"),
     ("13-kappa", 2 / 3, "plain κ"),
     ("13-loud", (0.18, 0.18), "its own small ones"),
+    ("14-tie", 0.625, "counts as lost"),
+    ("14-gate", 1, "not sure"),
 ]
 
 
@@ -164,5 +168,5 @@ def test_a_verdict_shows_itself_escaped():
 
 
 def test_an_exercise_that_is_not_there_is_an_error_of_the_page():
-    with pytest.raises(ValueError, match="no exercise '07-x'; allowed: 01-rule"):
+    with pytest.raises(ValueError, match="no exercise '07-x'; allowed: 00-turn"):
         check("07-x", 1)

@@ -74,6 +74,13 @@ def test_rules_are_told_by_their_direction():
     }
 
 
+def test_a_rule_that_is_right_where_it_is_loud_has_a_rise_of_its_own():
+    pairs, scores = world([lambda s: 0.1 + 0.8 * s, lambda s: np.full(len(s), 0.7)])
+    found = {r["rule"]: r for r in studies.rule_directions(pairs, scores).to_dicts()}
+    assert found["r0"]["rise_low"] > 0.4
+    assert found["r1"]["rise_low"] < 0 < found["r1"]["rise_high"]
+
+
 def test_knowing_the_rules_beats_maximum_discrepancy_where_loud_rules_are_wrong():
     rng = np.random.default_rng(1)
     y = rng.choice([-1, 1], 300)
