@@ -465,3 +465,28 @@ def one_coin_posterior(votes: np.ndarray) -> np.ndarray:
         if np.abs(q - before).max() < 1e-12:
             break
     return q
+
+
+def answer_information(p: list[float]) -> float:
+    """Bits that a yes-or-no answer tells about which of equally likely p is the true one."""
+    n, told = len(p), 0.0
+    yes = sum(p) / n
+    for q in p:
+        for own, mean in ((q, yes), (1 - q, 1 - yes)):
+            if own > 0:
+                told += own / n * log2(own / mean)
+    return told
+
+
+def label_gain(asked: list[float], pool: list[list[float]]) -> float:
+    """Expected rise of the share of right labels in a pool that a yes-or-no answer brings."""
+    n, gain = len(asked), 0.0
+    for pair in pool:
+        before = sum(pair) / n
+        after = 0.0
+        for answer in (asked, [1 - q for q in asked]):
+            said = sum(answer) / n
+            first = sum(a * b for a, b in zip(answer, pair, strict=True)) / n
+            after += max(first, said - first)
+        gain += after - max(before, 1 - before)
+    return gain / len(pool)

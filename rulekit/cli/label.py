@@ -18,6 +18,7 @@ _EXAMPLES = """
   rulekit label annotated/scores.parquet --pairs pairs.jsonl --labels known.csv -k 3
   rulekit label ratings.sqlite --pairs pairs.jsonl --select adaptive --method weighted
   rulekit label annotated/scores.parquet --pairs pairs.jsonl --for-training labelled.parquet
+  rulekit label annotated/scores.parquet --pairs pairs.jsonl --ask --labels labels.jsonl
 """
 _LEAST_KNOWN, _FOLDS = 20, 5
 
@@ -56,6 +57,17 @@ def _command(
             metavar="FILE", help="Write the pairs with their target too, for `rulekit train`."
         ),
     ] = None,
+    ask: Annotated[
+        bool,
+        typer.Option(
+            "--ask",
+            help="Ask for preferences instead, the pair that teaches most first: a key and Enter each, "
+            "saved at once in the file of --labels (default: labels.jsonl).",
+        ),
+    ] = False,
+    person: Annotated[
+        str, typer.Option(metavar="NAME", help="Who answers --ask (default: the user's name).")
+    ] = "",
     quiet: Quiet = False,
     verbose: Verbose = False,
     as_json: Json = False,
@@ -68,6 +80,9 @@ def _label(arguments: SimpleNamespace) -> None:
     voice = Voice.of(arguments)
     if arguments.for_training and arguments.pairs is None:
         raise ValueError("--for-training needs --pairs")
+    if arguments.ask:
+        _ask(arguments, voice)
+        return
     given = choice.read(arguments)
     voice.detail(f"{given.scores!r}; {given.n_known:,} known preferences")
     labels, chosen = _labelled(arguments, given)
@@ -101,6 +116,47 @@ def _label(arguments: SimpleNamespace) -> None:
     else:
         following = "the same with --for-training labelled.parquet"
     voice.note(f"labels: {files['labels']}; next: {following}")
+
+
+def _ask(arguments: SimpleNamespace, voice: Voice) -> None:
+    """Ask for preferences in the terminal; nothing else is written."""
+    import getpass
+
+    import numpy as np
+
+    from rulekit.cli.terminal import ask
+    from rulekit.rating import Asking
+
+    if arguments.pairs is None:
+        raise ValueError("--ask needs --pairs, whose texts are shown")
+    path = arguments.labels or "labels.jsonl"
+    arguments.labels = None  # these are to be made
+    given = choice.read(arguments)
+    person = arguments.person or getpass.getuser()
+    asking = Asking(given.pairs, given.scores, path=path, person=person, seed=arguments.seed)
+    answered = ask(asking, voice)
+    agreement = asking.agreement()
+    progress = asking.progress()
+    value = {
+        "file": path,
+        "person": person,
+        "answered": answered,
+        "answers": len(asking.answers),
+        "labels": int((np.abs(asking.preference) == 1).sum()),
+        "progress": None if progress is None else vars(progress),
+        "agreement": agreement.to_dicts(),
+    }
+    lines = [f"{answered} answers of {person} now, {value['answers']} of all people in {path}"]
+    lines += [str(progress)] if progress is not None else []
+    lines += [
+        f"{row['measure']} of {row['people']}: {row['value']:.2f} ({row['n']} questions)"
+        for row in value["agreement"]
+        if row["value"] is not None
+    ]
+    voice.result("\n".join(lines), value)
+    voice.note(
+        f"answers: {path}; next: the same with --labels {path} --method weighted, without --ask"
+    )
 
 
 def _labelled(arguments: SimpleNamespace, given: choice.Given, known=None):

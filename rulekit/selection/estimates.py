@@ -78,7 +78,7 @@ def estimate(
         method = "bradley_terry"
     with serial_blas(reference.a.size):
         if method == "bradley_terry":
-            found = _most_likely(reference, y, _powers(reference) if power is None else (power,))
+            found = _most_likely(reference, y, powers_of(reference) if power is None else (power,))
         else:
             found = _found(Reference.of(reference, power or 1.0), y, method)
     return replace(found, n_labelled=n_labelled, identity=reference.identity.rules)
@@ -96,7 +96,7 @@ def _found(standard: Reference, y: np.ndarray, method: str) -> Estimates:
     return standard.estimates(_ESTIMATORS[method](standard, y), method)
 
 
-def _powers(scores: Scores) -> tuple[float, ...]:
+def powers_of(scores: Scores) -> tuple[float, ...]:
     """The powers to choose between: no root where many leanings are tiny."""
     size = np.abs(scores.discrepancy)
     votes = np.count_nonzero(size > NO_VOTE)

@@ -6,7 +6,10 @@ Both start from what agreement alone tells, `label_free.label_free_mean`.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
+from scipy.special import expit
 from scipy.stats import norm
 
 from rulekit.selection.label_free import label_free_mean
@@ -47,6 +50,77 @@ def moments(reference: Reference, y: np.ndarray) -> np.ndarray:
     return centre + rest * spread / (spread + noise)
 
 
+@dataclass(frozen=True, eq=False)
+class WeightFits:
+    """What labels say about the weights of rules: a mixture over priors, each fitted.
+
+    Attributes
+    ----------
+    weights
+        The most likely weights under each prior, in standard units, (n_fits, n_rules).
+    share
+        Posterior probability of each prior, (n_fits,).
+    variances
+        Prior variance of each weight, (n_fits,).
+    right
+        z times Y of the labelled pairs, (n, n_rules).
+    log_evidence
+        Log marginal likelihood of the labels.
+    """
+
+    weights: np.ndarray
+    share: np.ndarray
+    variances: np.ndarray
+    right: np.ndarray
+    log_evidence: float
+
+    @property
+    def mean(self) -> np.ndarray:
+        """Mean of the weights, (n_rules,)."""
+        return self.share @ self.weights
+
+    def draws(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        """Weights drawn from the posterior, normal about each fit by Laplace, (n, n_rules)."""
+        counts, found = rng.multinomial(n, self.share), []
+        for w, v, count in zip(self.weights, self.variances, counts, strict=True):
+            if count:
+                p = expit(self.right @ w)
+                curve = (self.right * (p * (1 - p))[:, None]).T @ self.right
+                root = np.linalg.cholesky(curve + np.eye(len(w)) / v)
+                found.append(w + np.linalg.solve(root.T, rng.standard_normal((len(w), count))).T)
+        return np.concatenate(found)
+
+
+def label_free_weights(reference: Reference) -> np.ndarray:
+    """Weights that agreement between rules tells, (n_rules,), of unit size: E[(w'z)²] = 1."""
+    mu, source = label_free_mean(reference)
+    prior = reference.estimates(mu, source).weights() * reference.scale
+    size = np.sqrt(prior @ reference.second @ prior)
+    return prior / size if size > 0 else prior
+
+
+def fit_weights(right: np.ndarray, prior: np.ndarray) -> WeightFits:
+    """The weights fitted to labelled pairs under every prior N(c w₀, τ²I), a `WeightFits`.
+
+    Parameters
+    ----------
+    right
+        z times Y of the labelled pairs, (n, n_rules); without a pair the priors come back.
+    prior
+        w₀, the label-free weights of unit size, (n_rules,).
+    """
+    scales, variances = (g.ravel() for g in np.meshgrid(_SCALES, _VARIANCES, indexing="ij"))
+    centres, variances = scales[:, None] * prior, variances / len(prior)
+    if len(right):
+        w, evidence = penalised_logistics(right, centres, variances)
+    else:
+        w, evidence = centres, np.zeros(len(centres))
+    evidence = evidence + np.log(_CHANCES / _CHANCES.mean()).repeat(len(_VARIANCES))
+    share = np.exp(evidence - evidence.max())
+    total = float(evidence.max() + np.log(share.mean()))
+    return WeightFits(w, share / share.sum(), variances, right, total)
+
+
 def bradley_terry(reference: Reference, y: np.ndarray) -> tuple[np.ndarray, float]:
     """μ of the weights w that labelled pairs imply, and the log marginal likelihood of the labels.
 
@@ -57,15 +131,8 @@ def bradley_terry(reference: Reference, y: np.ndarray) -> tuple[np.ndarray, floa
     """
     second, known = reference.second, y != 0
     right = reference.z[known] * y[known, None]  # w'right > 0: the label is right
-    mu, source = label_free_mean(reference)
-    prior = reference.estimates(mu, source).weights() * reference.scale
-    size = np.sqrt(prior @ second @ prior)
-    prior = prior / size if size > 0 else prior
-    scales, variances = (g.ravel() for g in np.meshgrid(_SCALES, _VARIANCES, indexing="ij"))
-    w, evidence = penalised_logistics(right, scales[:, None] * prior, variances / len(prior))
-    evidence = evidence + np.log(_CHANCES / _CHANCES.mean()).repeat(len(_VARIANCES))
-    share = np.exp(evidence - evidence.max())
+    fits = fit_weights(right, label_free_weights(reference))
     # log-odds w = 2Σ⁻¹μ and Σ = S - μμ' give μ = Sv / (1 + q), v = w/2, q (1 + q) = v'Sv.
-    v = (share / share.sum()) @ w / 2
+    v = fits.mean / 2
     q = (np.sqrt(1 + 4 * v @ second @ v) - 1) / 2
-    return second @ v / (1 + q), float(evidence.max() + np.log(share.mean()))
+    return second @ v / (1 + q), fits.log_evidence
