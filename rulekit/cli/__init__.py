@@ -1,7 +1,7 @@
 """The command line: words come in, files and an exit status go out; one file a command.
 
 Open `console` first: what all commands share. `run`, `annotate`, `label`, `select`, `rules`, `data`,
-`store`, `train`, `doctor` and `new` are the commands; each file adds its own to the whole.
+`store`, `train`, `evaluate`, `doctor` and `new` are the commands; each file adds its own to the whole.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from rulekit.cli import (
     console,
     data,
     doctor,
+    evaluate,
     label,
     new,
     rules,
@@ -73,6 +74,7 @@ _COMMANDS = {
     "label": label,
     "store": store,
     "train": train,
+    "evaluate": evaluate,
     "doctor": doctor,
 }
 app = console.group("Rule-based preference labels.", cls=_Whole, add_completion=True)

@@ -269,15 +269,7 @@ def read_packed(model: PreTrainedModel) -> PreTrainedModel:
     The reward is read where transformers' own class reads it: behind the last token of each
     sequence, or for BERT-like encoders from the first.
     """
-    if hasattr(model, "score"):
-        read = _read_last
-    elif hasattr(model, "classifier") and getattr(model.base_model, "pooler", None) is not None:
-        read = _read_pooled_first
-    else:
-        raise ValueError(
-            f"{type(model).__name__} has neither a `score` layer (decoders) nor a pooler and a "
-            "`classifier` (BERT-like encoders); allowed: a model of one of these kinds"
-        )
+    read = reward_reader(model)
 
     def forward(
         self, input_ids, position_ids, cu_seq_lens_q, cu_seq_lens_k, max_length_q, max_length_k, **_
@@ -295,6 +287,27 @@ def read_packed(model: PreTrainedModel) -> PreTrainedModel:
 
     model.forward = types.MethodType(forward, model)
     return model
+
+
+def reward_reader(model: PreTrainedModel):
+    """What reads the logits of a model of this kind, called with it, hidden states and boundaries.
+
+    Hidden states are (n_tokens, hidden_size), those of one sequence behind those of another;
+    boundaries int64 (n_sequences + 1,).
+
+    Raises
+    ------
+    ValueError
+        If it is of neither kind.
+    """
+    if hasattr(model, "score"):
+        return _read_last
+    if hasattr(model, "classifier") and getattr(model.base_model, "pooler", None) is not None:
+        return _read_pooled_first
+    raise ValueError(
+        f"{type(model).__name__} has neither a `score` layer (decoders) nor a pooler and a "
+        "`classifier` (BERT-like encoders); allowed: a model of one of these kinds"
+    )
 
 
 def _read_last(model, hidden: torch.Tensor, bounds: torch.Tensor) -> torch.Tensor:

@@ -41,6 +41,7 @@ def test_all_commands_are_there():
         "annotate",
         "data describe",
         "doctor",
+        "evaluate",
         "label",
         "new",
         "rules check",
