@@ -1,4 +1,6 @@
+from . import benchmarks as benchmarks
 from . import encoder as encoder
+from . import exercises as exercises
 from . import information as information
 from . import inputs as inputs
 from . import judges as judges
@@ -8,8 +10,10 @@ from . import rating as rating
 from . import runs as runs
 from . import selection as selection
 from . import studies as studies
+from . import tables as tables
 from . import theory as theory
 from . import training as training
+from . import workbench as workbench
 from .inputs import Identity as Identity
 from .inputs import Rule as Rule
 from .inputs import RuleSet as RuleSet

@@ -21,4 +21,6 @@ from .registry import names as names
 from .registry import options as options
 from .server.client import Limits as Limits
 from .server.judge import ServerJudge as ServerJudge
+from .server.proposals import Proposals as Proposals
+from .server.proposals import propose_rules as propose_rules
 from .server.spending import Prices as Prices

@@ -73,7 +73,7 @@ def _rows(frame: pl.DataFrame, breaks: pl.DataFrame, k: int | None) -> list[dict
                 "k": row["k"],
                 row["measure"]: row["value"],
                 "mark": f"{row['measure']} {'left' if far else 'right'}",
-                "text": row["name"],
+                "text": row["name"].replace("; ", "\n"),
             }
         )
     return found
@@ -117,7 +117,7 @@ def _side(names: list[str], column: str, title: str) -> alt.LayerChart:
     for side, far in (("left", -9), ("right", 9)):
         some = base.transform_filter(f"datum.mark == '{column} {side}'").encode(y=y)
         layers.append(some.mark_point(size=170, color=BLACK, strokeWidth=1.6))
-        looks = {"align": "right" if far < 0 else "left", "dx": far, "dy": 15}
+        looks = {"align": "right" if far < 0 else "left", "dx": far, "dy": 15, "lineBreak": "\n"}
         words = some.encode(text="text:N")
         layers.append(words.mark_text(stroke="white", strokeWidth=4, **looks))  # apart from lines
         layers.append(words.mark_text(color=BLACK, fontWeight="bold", **looks))

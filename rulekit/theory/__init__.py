@@ -30,8 +30,18 @@ from rulekit.theory.vote_labels import (
     label_quality,
 )
 from rulekit.theory.votes import Bounded, best_subset, vote_information
+from rulekit.theory.worlds import (
+    ASSUMPTIONS,
+    World,
+    broken_assumptions,
+    draw_world,
+    factor_log_odds,
+    world_accuracy,
+    world_moments,
+)
 
 __all__ = [
+    "ASSUMPTIONS",
     "REGIMES",
     "Bounded",
     "CounterExample",
@@ -39,10 +49,14 @@ __all__ = [
     "MajorityExample",
     "SelectionAfterSeeing",
     "Simulation",
+    "World",
     "best_gaussian_subset",
     "best_subset",
+    "broken_assumptions",
     "dependent_rules",
+    "draw_world",
     "exact_information",
+    "factor_log_odds",
     "gaussian_accuracy",
     "gaussian_information",
     "gaussian_log_odds",
@@ -57,4 +71,6 @@ __all__ = [
     "simulate",
     "unequal_noise",
     "vote_information",
+    "world_accuracy",
+    "world_moments",
 ]

@@ -15,7 +15,7 @@ import pytest
 import rulekit as rk
 
 PACKAGE = Path(rk.__file__).parent
-STUBS = ("rulekit", "rulekit.judges", "rulekit.training")
+STUBS = ("rulekit", "rulekit.benchmarks", "rulekit.judges", "rulekit.training")
 EXPECTED = {
     "Estimates",
     "Identity",
@@ -38,6 +38,7 @@ EXPECTED = {
     "load_pairs",
     "measures",
     "plots",
+    "exercises",
     "select",
     "selectors",
     "sources",

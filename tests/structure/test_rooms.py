@@ -15,17 +15,21 @@ ALLOWED = {
     "measures": "",
     "encoder": "files",
     "information": "kernels",
-    "inputs": "files tables kernels",
+    "inputs": "files tables kernels encoder",
     "selection": "tables kernels inputs information measures",
     "labels": "files tables kernels inputs selection measures",
     "theory": "kernels information inputs selection",
     "judges": "files encoder inputs",
     "rating": "files measures inputs selection labels judges.contract",
     "training": "files encoder measures inputs selection labels judges",
+    "benchmarks": "files measures inputs selection judges training",
     "studies": "files encoder measures information inputs selection labels theory judges rating training",
-    "plots": "",
-    "runs": "files",
-    "cli": "files inputs labels judges rating training runs",
+    "plots": "tables",
+    "exercises": "",
+    "runs": "files tables inputs judges rating",
+    "workbench": "files tables encoder measures information inputs selection labels theory judges "
+    "rating training studies plots runs",
+    "cli": "files tables kernels encoder inputs selection labels judges rating training benchmarks runs",
 }
 
 
