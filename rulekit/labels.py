@@ -166,7 +166,9 @@ class Labels:
 
     def _means(self, rows) -> tuple[str, str]:
         confidence, margin = self.confidence[rows], np.abs(self.margin[rows])
-        return ("–", "–") if not len(margin) else (f"{confidence.mean():.3f}", f"{margin.mean():.3f}")
+        return (
+            ("–", "–") if not len(margin) else (f"{confidence.mean():.3f}", f"{margin.mean():.3f}")
+        )
 
 
 def label(
