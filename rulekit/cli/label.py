@@ -130,6 +130,10 @@ def _ask(arguments: SimpleNamespace, voice: Voice) -> None:
     if arguments.pairs is None:
         raise ValueError("--ask needs --pairs, whose texts are shown")
     path = arguments.labels or "labels.jsonl"
+    if not path.endswith(".jsonl"):
+        raise ValueError(
+            f"--ask keeps answers in {path}; allowed: a file that ends in .jsonl, for answers alone"
+        )
     arguments.labels = None  # these are to be made
     given = choice.read(arguments)
     person = arguments.person or getpass.getuser()

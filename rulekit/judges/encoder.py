@@ -28,10 +28,10 @@ _EMPTY = "the prompt or the response is empty"
 WEIGHTS = "data/encoder-judge.safetensors"
 # The figures are those of tests/judges/test_new_rules.py, which measures them again.
 UNSEEN = (
-    "Under rules that it never learned its labels can be near chance: in a trial of 60 obvious "
-    "pairs about medical advice under 12 new rules they were right on 68 % [48, 84], and on 45 % "
-    "where the worse response was careless. Check some labels by hand before you use any "
-    "(`rulekit label`), or rate with a language model (`judge: server` or `judge: local`)."
+    "Under rules that it never learned its labels can be near chance: in a trial of the kit's own, on "
+    "60 obvious pairs under 12 new rules, they were right on 68 % [48, 84], and on 45 % where the "
+    "worse response was careless. Check some labels by hand before you use any (`rulekit label "
+    "SCORES --pairs PAIRS --ask`), or rate with a language model (`judge: server` or `judge: local`)."
 )
 
 

@@ -108,5 +108,5 @@ def _few_known(data: Inputs) -> str:
     )
     return (
         f"{said}, so nothing here says how often labels are right. That takes {LEAST_KNOWN} or "
-        f"more, of {LEAST_PROMPTS} prompts or more; `rulekit label` collects them."
+        f"more, of {LEAST_PROMPTS} prompts or more; `rulekit label SCORES --pairs PAIRS --ask` collects them."
     )

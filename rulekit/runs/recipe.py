@@ -22,6 +22,7 @@ _Count, _Seed = Annotated[int, Field(ge=1)], Annotated[int, Field(ge=0)]
 # What the notebooks' parameters mean, whichever notebook has them.
 PARAMETERS: dict[str, Any] = {
     "artefacts": str,
+    "checked": _Count,
     "config": str,
     "draws": _Count,
     "full": bool,

@@ -113,12 +113,19 @@ def kit_commit() -> str | None:
     """
     root = Path(__file__).resolve().parents[2]
     if (root / ".git").exists() and (root / "pyproject.toml").is_file():
-        command = ["git", "-C", str(root), "rev-parse", "HEAD"]
-        try:
-            found = subprocess.run(command, capture_output=True, text=True, check=False)
-        except OSError:
-            return None
-        return found.stdout.strip() or None
+        head = _git(root, "rev-parse", "HEAD")
+        return head and head + (", with changes" if _git(root, "status", "--porcelain") else "")
     installed = distribution("rulekit").read_text("direct_url.json")
     told = json.loads(installed) if installed else {}
     return told.get("vcs_info", {}).get("commit_id")
+
+
+def _git(root: Path, *words: str) -> str | None:
+    """What git says of a checkout; None where there is no git, or nothing to say."""
+    try:
+        found = subprocess.run(
+            ["git", "-C", str(root), *words], capture_output=True, text=True, check=False
+        )
+    except OSError:
+        return None
+    return found.stdout.strip() or None

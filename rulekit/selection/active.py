@@ -87,9 +87,12 @@ class Questions:
         return cls(scores, rows, references, priors, z)
 
 
+TELLING = 20  # labels from which on the estimate is told
+
+
 @dataclass(frozen=True)
 class Progress:
-    """What labels have brought so far.
+    """What labels have brought so far; as a text only from 20 labels on.
 
     Attributes
     ----------
@@ -114,8 +117,11 @@ class Progress:
     next_ten: float
 
     def __str__(self) -> str:
+        so_far = f"{self.n_labelled} label{'s' * (self.n_labelled != 1)} so far"
+        if self.n_labelled < TELLING:
+            return f"{so_far}; from {TELLING} on this says how often labels are right"
         return (
-            f"{self.n_labelled} label{'s' * (self.n_labelled != 1)} so far: labels of the other pairs are right in about "
+            f"{so_far}: labels of the other pairs are right in about "
             f"{self.accuracy:.1%} [{self.low:.1%}, {self.high:.1%}] as far as the labels tell; "
             f"gain so far {100 * self.gain:+.1f} points [{100 * self.gain_low:+.1f}, "
             f"{100 * self.gain_high:+.1f}]; the next ten would add about "

@@ -114,6 +114,7 @@ from rulekit.studies.results import (
     results_findings,
     what_labels_add,
 )
+from rulekit.studies.rule_accuracy import ends_of, rule_accuracies, rule_accuracy_findings
 from rulekit.studies.rules import near_duplicates
 from rulekit.studies.selection_accuracy import (
     accuracy_row,
@@ -194,6 +195,7 @@ __all__ = [
     "direction_table",
     "distillation_report",
     "distillation_rows",
+    "ends_of",
     "enough_ratings",
     "estimator_findings",
     "example_pair",
@@ -264,6 +266,8 @@ __all__ = [
     "reward_findings",
     "reward_margins",
     "reward_table",
+    "rule_accuracies",
+    "rule_accuracy_findings",
     "rule_agreement",
     "rule_directions",
     "rule_orders",

@@ -177,7 +177,7 @@ def reach_of_labels(n: int = 30, coverage: float | None = None) -> str:
         said += (
             f"; a single rule, which votes on about {votes} of them, to ± {_half_width(votes):.0f}"
         )
-    return f"{said}. `rulekit label` asks for them."
+    return f"{said}. `rulekit label SCORES --pairs PAIRS --ask` asks for them."
 
 
 def _half_width(n: int, at: float = 0.7) -> float:

@@ -127,7 +127,7 @@ def what_labels_add() -> str:
     return (
         f"**Missing: known preferences.** {LABELS_TO_ADD} labelled pairs would tell how often the "
         f"labels are right, within about ±{50 * (high - low):.0f} points, let the rules be weighted, "
-        "and show rules that point the wrong way. `rulekit label` collects them."
+        "and show rules that point the wrong way. `rulekit label SCORES --pairs PAIRS --ask` collects them."
     )
 
 

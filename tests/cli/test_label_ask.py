@@ -89,8 +89,9 @@ def test_escape_sequences_in_a_text_are_pictures_in_the_terminal(typed):
 
 def test_what_is_wrong_is_one_line():
     assert "--ask needs --pairs" in refused("label", "scores.parquet", "--ask")
-    np.savetxt("known.csv", [1])
-    assert "no answer by hand" in refused(*ASK, "ann", "--labels", "known.csv")
+    assert "ends in .jsonl" in refused(*ASK, "ann", "--labels", "known.csv")
+    np.savetxt("known.jsonl", [1])
+    assert "no answer by hand" in refused(*ASK, "ann", "--labels", "known.jsonl")
 
 
 def test_a_program_killed_after_an_answer_has_lost_nothing():

@@ -108,7 +108,7 @@ def test_the_default_of_every_parameter_is_a_value_that_a_recipe_may_give():
         ("name: mine", "steps is missing or empty; allowed: a list of notebooks"),
         ("name: mine\nsteps: [3]", "step 1: 3; allowed keys: notebook, parameters"),
         ("name: mine\nsteps: [{parameters: {}}]", "step 1: {'parameters': {}}; allowed keys"),
-        ("name: mine\nsteps: [{notebook: ../x}]", "unknown notebook '../x'; allowed: 01_rules"),
+        ("name: mine\nsteps: [{notebook: ../x}]", "unknown notebook '../x'; allowed: 00_workbench"),
         ("name: mine\nsteps: [{notebook: 07_theory, parameters: 3}]", "parameters is 3; allowed"),
         ("name: ../mine\nsteps: [{notebook: 07_theory}]", "name is '../mine'; allowed: letters"),
         ("steps: [{notebook: 07_theory}]", "name is None; allowed: letters"),
@@ -195,8 +195,12 @@ def test_the_commit_is_the_kits_own_and_no_git_is_no_error(monkeypatch, tmp_path
     root = Path(records.__file__).parents[2]
     expected = None
     if (root / ".git").exists():
-        head = ["git", "-C", str(root), "rev-parse", "HEAD"]
-        expected = subprocess.run(head, capture_output=True, text=True, check=True).stdout.strip()
+        git = ["git", "-C", str(root)]
+        said = [
+            subprocess.run([*git, *words], capture_output=True, text=True, check=True).stdout
+            for words in (["rev-parse", "HEAD"], ["status", "--porcelain"])
+        ]
+        expected = said[0].strip() + (", with changes" if said[1] else "")
     assert runs.kit_commit() == expected
     # Installed into an environment inside another repository: that one's commit is not the kit's.
     installed = tmp_path / "repository" / ".venv" / "site-packages" / "rulekit" / "runs"
