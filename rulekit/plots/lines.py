@@ -112,7 +112,9 @@ def _ends(frame: pl.DataFrame, by: list[str], x: str = "x", y: str = "y", most: 
     return "; ".join(rows[:most]) + (f"; and {more} more lines" if more > 0 else "")
 
 
-def accuracy_against_cost(frame: pl.DataFrame, title: str) -> alt.LayerChart:
+def accuracy_against_cost(
+    frame: pl.DataFrame, title: str, measure: str = "accuracy"
+) -> alt.LayerChart:
     """Accuracy of labels against the share of ratings made: one line an order and way to stop.
 
     Parameters
@@ -122,6 +124,8 @@ def accuracy_against_cost(frame: pl.DataFrame, title: str) -> alt.LayerChart:
         `studies.cost_curve` gives them.
     title
         The finding.
+    measure
+        What the axis says.
 
     Raises
     ------
@@ -139,7 +143,9 @@ def accuracy_against_cost(frame: pl.DataFrame, title: str) -> alt.LayerChart:
     )
     base = alt.Chart(frame).encode(x=x)
     band = banded(base, "line", names).encode(
-        y=alt.Y("low:Q", scale=scale, title="accuracy (95 % interval)", axis=alt.Axis(format="%")),
+        y=alt.Y(
+            "low:Q", scale=scale, title=f"{measure} (95 % interval)", axis=alt.Axis(format="%")
+        ),
         y2="high:Q",
     )
     y = alt.Y("value:Q", scale=scale)
@@ -148,7 +154,7 @@ def accuracy_against_cost(frame: pl.DataFrame, title: str) -> alt.LayerChart:
     )
     return (band + line + pointed(base, "line", names).encode(y=y)).properties(
         title=heading(title),
-        description=f"Accuracy by share of ratings: {_ends(frame, ['line'], 'cost', 'value')}.",
+        description=f"{measure.capitalize()} by share of ratings: {_ends(frame, ['line'], 'cost', 'value')}.",
         width=400,
         height=280,
     )

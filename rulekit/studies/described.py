@@ -243,8 +243,9 @@ def _baseline(row: dict) -> str:
     name = f"{row['name']} is the preferred one in {with_interval(row)} of the known pairs"
     if row["name"].startswith("the first") and row["value"] in (0.0, 1.0):
         return (
-            f"The preferred response is always {'A' if row['value'] else 'B'}: a judge that leans to "
-            "a place would look right without reading. Ask pairwise judges in both orders."
+            f"The preferred response is always {'A' if row['value'] else 'B'}, as where it is read from a "
+            "column `chosen`: a judge that leans to a place would look right without reading. Ask "
+            "pairwise judges in both orders."
         )
     if row["low"] > 0.5 or row["high"] < 0.5:
         return f"{name[0].upper()}{name[1:]}: a method has to do better than that to have read anything."

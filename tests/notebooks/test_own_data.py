@@ -93,7 +93,8 @@ def test_with_known_preferences_accuracy_is_measured_on_those_that_are_known(pag
     for case, n in (("all", 60), ("some", 30)):
         page = cells[case, NAMES[2]]
         assert f"of {n} known pairs" in text(page)
-        assert pictures(page) == 4
+        assert pictures(page) == 5
+        assert "are right more often than a coin" in text(page)
         figures = json.loads((base / case / "artefacts/metrics/03_selection.json").read_text())
         assert {row["n"] for row in figures["grid"]} == {n}
         assert "Not measured" not in text(page)
@@ -104,7 +105,7 @@ def test_with_known_preferences_accuracy_is_measured_on_those_that_are_known(pag
 def test_without_them_pages_say_what_is_missing_and_show_the_rest(pages, case):
     cells, base = pages
     page = cells[case, NAMES[2]]
-    assert text(page).count("Not measured") == 2
+    assert text(page).count("Not measured") == 3
     assert "30 labelled pairs would tell" in text(page)
     assert pictures(page) == 2
     figures = json.loads((base / case / "artefacts/metrics/03_selection.json").read_text())
