@@ -5,7 +5,6 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 import rulekit as rk
-from tests.viewers.conftest import browser, lab, view  # noqa: F401 - fixtures
 
 CELLS_DRAWN = "n => window.jupyterapp?.shell.currentWidget?.content?.widgets?.length >= n"
 KERNEL_IDLE = (
@@ -21,7 +20,7 @@ def rated():
 
 
 @pytest.fixture
-def in_lab(view, lab):  # noqa: F811
+def in_lab(view, lab):
     """`in_lab(name, *cells)`: a page of JupyterLab on which these cells have been started.
 
     The page has `errors`, what came to its console; `in_lab.reload(page)` opens it again.
@@ -39,10 +38,8 @@ def in_lab(view, lab):  # noqa: F811
         page.on("console", lambda m: m.type == "error" and page.errors.append(m.text))
         page.on("pageerror", lambda e: page.errors.append(str(e)))
         page.wait_for_function(CELLS_DRAWN, arg=len(cells), timeout=60_000)
-        if dark:
-            page.evaluate(
-                "jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})"
-            )
+        theme = f"JupyterLab {'Dark' if dark else 'Light'}"  # another test may have left the other
+        page.evaluate(f"jupyterapp.commands.execute('apputils:change-theme', {{theme: '{theme}'}})")
         page.wait_for_function(KERNEL_IDLE, timeout=60_000)
         page.evaluate("void jupyterapp.commands.execute('notebook:run-all-cells')")
         return page
