@@ -119,6 +119,18 @@ def _packages() -> Iterator[Found]:
     yield Found("packages", OK, f"all {len(needed)} as needed ({', '.join(some)}, …)")
 
 
+def _rooms() -> Iterator[Found]:
+    import importlib
+    import pkgutil
+
+    import rulekit
+
+    names = [m.name for m in pkgutil.iter_modules(rulekit.__path__) if m.name != "__main__"]
+    for name in names:
+        importlib.import_module(f"rulekit.{name}")
+    yield Found("parts of the kit", OK, f"all {len(names)} can be loaded")
+
+
 def _kernels() -> Iterator[Found]:
     from rulekit.kernels import selection, votes
 
@@ -324,6 +336,7 @@ _CHECKS = {
     "python": _python,
     "rulekit": _rulekit,
     "packages": _packages,
+    "parts of the kit": _rooms,
     "compiled kernels": _kernels,
     "GPU": _gpu,
     "Jupyter kernel": _kernel,

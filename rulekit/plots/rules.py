@@ -5,6 +5,8 @@ Frames come in, charts go out.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import altair as alt
 import polars as pl
 
@@ -24,6 +26,7 @@ from rulekit.plots.looks import (
 )
 
 _FOR_B_TO_A = [ORANGE, "#F2B48A", "#F4F4F4", "#8FC3E3", BLUE]  # δ from −2 to +2
+_NAMED = 30  # rules whose names have room at the sides of a map
 _GAP, _VERDICTS = " ", ("label of the rules", "known preference")
 
 
@@ -144,7 +147,9 @@ def subsets(frame: pl.DataFrame, marked: pl.DataFrame, title: str) -> alt.LayerC
     )
 
 
-def redundancy(frame: pl.DataFrame, title: str, n_rules: int) -> alt.Chart:
+def redundancy(
+    frame: pl.DataFrame, title: str, n_rules: int, names: Sequence[str] | None = None
+) -> alt.Chart:
     """What pairs of rules share, as a square of cells; cells that are left out stay white.
 
     Parameters
@@ -156,15 +161,31 @@ def redundancy(frame: pl.DataFrame, title: str, n_rules: int) -> alt.Chart:
         The finding.
     n_rules
         Length of a side.
+    names
+        Of the rules in the order to be shown; up to 30 stand at the sides, more are numbered.
     """
     side = list(range(n_rules))
-    axis = alt.Axis(values=side[:: max(1, n_rules // 5)], ticks=True, grid=False, labelAngle=0)
+    x_axis = y_axis = alt.Axis(
+        values=side[:: max(1, n_rules // 5)], ticks=True, grid=False, labelAngle=0
+    )
+    fields, told = ("column:O", "row:O"), "rule"
+    if names is not None and n_rules <= _NAMED:
+        side, told, fields = (
+            prepared(pl.DataFrame({"n": names}))["n"].to_list(),
+            None,
+            ("x:N", "y:N"),
+        )
+        frame = frame.with_columns(
+            pl.Series(axis, [side[i] for i in frame[place]], dtype=pl.String)
+            for axis, place in (("x", "column"), ("y", "row"))
+        )
+        x_axis, y_axis = (alt.Axis(labelLimit=170, labelAngle=angle) for angle in (-50, 0))
     return (
         alt.Chart(frame)
         .mark_rect()
         .encode(
-            x=alt.X("column:O", scale=alt.Scale(domain=side), axis=axis, title="rule"),
-            y=alt.Y("row:O", scale=alt.Scale(domain=side), axis=axis, title="rule"),
+            x=alt.X(fields[0], scale=alt.Scale(domain=side), axis=x_axis, title=told),
+            y=alt.Y(fields[1], scale=alt.Scale(domain=side), axis=y_axis, title=told),
             color=alt.Color(
                 "value:Q",
                 scale=alt.Scale(scheme="blues", domain=[0, frame["value"].max() or 1.0]),

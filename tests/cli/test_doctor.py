@@ -13,6 +13,7 @@ WHAT = [
     "python",
     "rulekit",
     "packages",
+    "parts of the kit",
     "compiled kernels",
     "GPU",
     "Jupyter kernel",
@@ -43,6 +44,14 @@ def test_every_line_is_ok_or_says_what_to_do():
     lines = run("doctor").out.splitlines()
     assert lines[0].startswith("ok     python: 3.")
     assert lines[-1].startswith("nothing needed is broken; next: rulekit new FOLDER")
+
+
+def test_a_part_of_the_kit_that_cannot_be_loaded_is_broken(monkeypatch):
+    monkeypatch.setitem(sys.modules, "rulekit.theory", None)
+    ran = run("doctor", "--json")
+    assert ran.status == 1
+    assert ran.json["broken"] == ["parts of the kit"]
+    assert "rulekit.theory" in found(ran.json, "parts of the kit")["said"]
 
 
 def test_an_encoder_that_is_not_where_it_is_said_to_be_is_broken(monkeypatch, tmp_path):

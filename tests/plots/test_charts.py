@@ -175,3 +175,12 @@ def test_words_of_a_chart_without_any_are_its_axes():
         alt.Chart(alt.Data(values=[])).mark_point().encode(x="a:Q", y=alt.Y("b:Q", title="B in m"))
     )
     assert plots.described(chart.to_dict()) == "Chart: across: a; upwards: B in m."
+
+
+def test_a_map_of_few_rules_names_them_and_one_of_many_numbers_them():
+    cells = pl.DataFrame({"row": [0, 1], "column": [1, 0], "value": [0.4, 0.4]})
+    few = plots.redundancy(cells, "A finding", 2, ["no-insults", "x" * 300]).to_dict()
+    assert few["encoding"]["x"]["scale"]["domain"][0] == "no-insults"
+    assert len(few["encoding"]["y"]["scale"]["domain"][1]) < 150
+    many = plots.redundancy(cells, "A finding", 40, [f"r{i}" for i in range(40)]).to_dict()
+    assert many["encoding"]["x"]["scale"]["domain"] == list(range(40))
