@@ -89,6 +89,18 @@ def main(n: int) -> None:
         ("many rules switched off", "off", [ids[: 40 + i] for i in range(6)]),
     ):
         timed(name, [lambda v=v, part=part: tool.change(**{part: v}) for v in values])
+    del tool
+    start = time.perf_counter()
+    tool = rk.workbench.theory(correlation=0.2)
+    tool.widget()
+    print(f"theory lab, made in {time.perf_counter() - start:.1f} s")
+    for name, part, values in (
+        ("another k", "k", range(3, 9)),
+        ("another accuracy", "accuracy", [0.6 + i / 100 for i in range(6)]),
+        ("another correlation", "correlation", [0.1 + i / 20 for i in range(6)]),
+        ("more labels", "labelled", range(100, 160, 10)),
+    ):
+        timed(name, [lambda v=v, part=part: tool.change(**{part: v}) for v in values])
 
 
 if __name__ == "__main__":

@@ -77,10 +77,10 @@ def test_gaussian_information_equals_that_of_the_log_odds_and_never_exceeds_the_
 
 
 def test_gaussian_information_of_sixty_and_a_thousand_standard_errors_is_one_bit_at_once():
-    start = time.perf_counter()
+    start = time.process_time()
     for d in (60.0, 1e3, 1e6, 1e200):
         assert theory.gaussian_information([d], [[1.0]]) == 1.0
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5
 
 
 @pytest.mark.parametrize("size", [1e-320, 1e-200, 1e-160, 1.0, 1e160, 1e300])
