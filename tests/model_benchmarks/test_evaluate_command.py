@@ -7,7 +7,6 @@ import polars as pl
 import pytest
 
 from tests.cli.words import refused, run
-from tests.model_benchmarks.conftest import one_thread, pairs_file, rewards  # noqa: F401 - fixtures
 from tests.model_benchmarks.handmade import two
 from tests.model_benchmarks.reward_server import Served, serving
 
@@ -17,7 +16,7 @@ def _here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def test_a_model_on_a_file_leaves_items_and_sections(rewards, pairs_file):  # noqa: F811
+def test_a_model_on_a_file_leaves_items_and_sections(rewards, pairs_file):
     ran = run("evaluate", rewards[0], "--on", pairs_file, "-o", "out")
     assert ran.status == 0, ran.err
     for said in (
@@ -40,7 +39,7 @@ def test_a_model_on_a_file_leaves_items_and_sections(rewards, pairs_file):  # no
     assert again.json["pairs"]["score"] == told["score"]
 
 
-def test_against_its_base_with_a_gate(rewards, pairs_file):  # noqa: F811
+def test_against_its_base_with_a_gate(rewards, pairs_file):
     first = run("evaluate", rewards[0], "--on", pairs_file, "--against", rewards[1], "--json")
     assert first.status == 0, first.err
     found = first.json["pairs"]["against"]
@@ -55,7 +54,7 @@ def test_against_its_base_with_a_gate(rewards, pairs_file):  # noqa: F811
     assert same.status == 0
 
 
-def test_the_gate_exits_with_1_where_a_section_falls_surely(pairs_file):  # noqa: F811
+def test_the_gate_exits_with_1_where_a_section_falls_surely(pairs_file):
     for name, wins in (
         ("model", [0] * 20 + [1] * 180),
         ("base", [1] * 200),
@@ -73,7 +72,7 @@ def test_the_gate_exits_with_1_where_a_section_falls_surely(pairs_file):  # noqa
     assert "perhaps, its interval reaches above" in near.out
 
 
-def test_results_of_earlier_runs_stand_for_their_models(rewards, pairs_file):  # noqa: F811
+def test_results_of_earlier_runs_stand_for_their_models(rewards, pairs_file):
     run("evaluate", rewards[0], "--on", pairs_file, "-o", "one")
     run("evaluate", rewards[1], "--on", pairs_file, "-o", "two")
     ran = run("evaluate", "one", "--on", pairs_file, "--against", "two", "-o", "three", "--json")
@@ -81,7 +80,7 @@ def test_results_of_earlier_runs_stand_for_their_models(rewards, pairs_file):  #
     assert ran.json["pairs"]["against"] == live.json["pairs"]["against"]
 
 
-def test_scores_are_checked(rewards, pairs_file):  # noqa: F811
+def test_scores_are_checked(rewards, pairs_file):
     ran = run("evaluate", rewards[0], "--on", pairs_file, "--check-scores")
     assert ran.status == 0, ran.err
     for said in ("packed", "padded", "left", "their own class", "bfloat16", "float32"):
@@ -90,21 +89,21 @@ def test_scores_are_checked(rewards, pairs_file):  # noqa: F811
     assert table["within"].drop_nulls().all()
 
 
-def test_a_judge_with_rules(pairs_file):  # noqa: F811
+def test_a_judge_with_rules(pairs_file):
     Path("rules.txt").write_text("It is kind.\nIt is short.\n")
     words = ["evaluate", "--judge", "encoder", "--rules", "rules.txt", "--on", pairs_file, "--json"]
     facts = run(*words).json["pairs"]["facts"]
     assert (facts["n_rules"], facts["method"]) == (2, "sum")
 
 
-def test_a_served_model(pairs_file):  # noqa: F811
+def test_a_served_model(pairs_file):
     with serving(Served()) as served:
         url = f"{served.url}/classify"
         told = run("evaluate", url, "--on", pairs_file, "-O", "concurrency", "2", "--json").json
     assert told["pairs"]["facts"]["server"] == url
 
 
-def test_a_benchmark_from_the_folder_of_data(rewards, real_data):  # noqa: F811
+def test_a_benchmark_from_the_folder_of_data(rewards, real_data):
     words = ["evaluate", rewards[0], "--on", "xstest", "--against", rewards[1], "--most", 3]
     told = run(*words, "--json").json["xstest"]
     assert [s["section"] for s in told["sections"]] == [
@@ -127,10 +126,10 @@ def test_a_benchmark_from_the_folder_of_data(rewards, real_data):  # noqa: F811
         (["http://127.0.0.1:9/chat", "--on", "FILE"], "route 'chat'; allowed: a URL that ends in"),
     ],
 )
-def test_what_cannot_be_done_ends_in_one_line(words, message, pairs_file):  # noqa: F811
+def test_what_cannot_be_done_ends_in_one_line(words, message, pairs_file):
     words = [str(pairs_file) if w == "FILE" else w for w in words]
     assert message in refused("evaluate", *words)
 
 
-def test_a_language_model_is_refused(tiny_judge, pairs_file):  # noqa: F811
+def test_a_language_model_is_refused(tiny_judge, pairs_file):
     assert "its head would be new" in refused("evaluate", tiny_judge, "--on", pairs_file)
