@@ -2,7 +2,7 @@
 
 Numbers of pairs and steps of a grid come in; one frame of biases and coverages goes out, from
 simulated data whose information is known, with scikit-learn on the same draws. Notebook
-`08_estimators` shows it.
+`12_estimators` shows it.
 """
 
 from __future__ import annotations

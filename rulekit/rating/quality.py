@@ -1,7 +1,7 @@
 """Judge quality: a judge's ratings of labelled responses come in, a table with intervals goes out.
 
 AUC, calibration, agreement and abstention, over all rules and for each. The command line's
-`rulekit annotate --check` and notebook 11 show it.
+`rulekit annotate --check` and notebook 17 show it.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 LARGEST = 4_500_000  # characters of all pages together
 _PICTURE = re.compile(r'<figure class="wide"><img [^>]*></figure>')
 _WORDS = re.compile(r'\balt="([^"]*)"')
-FIRST = "06_results"  # the page that a reader opens first
+FIRST = "10_results"  # the page that a reader opens first
 _COUNTED = {  # figure of a step: what it counts, and the parameter that says where from
     "n_pairs": ("pairs", "pairs"),
     "n_known": ("with a known preference", "labels"),

@@ -1,6 +1,6 @@
 """Which rules point the wrong way: scores and a few preferences come in, a frame of tests goes out.
 
-Notebook 9 shows it. `estimates` says what rules are worth; this says which should be looked at.
+Notebook 15 shows it. `estimates` says what rules are worth; this says which should be looked at.
 """
 
 from __future__ import annotations

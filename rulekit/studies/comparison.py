@@ -2,7 +2,7 @@
 
 `compare_simulated` runs the five simulated regimes, `compare_rated` and `label_calibration` a data
 set that comes with ratings. Means, covariances and rules are always estimated from other pairs than
-those that are then labelled. Notebook 9 shows the frames.
+those that are then labelled. Notebook 15 shows the frames.
 """
 
 from __future__ import annotations

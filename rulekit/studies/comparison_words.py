@@ -1,6 +1,6 @@
 """What the comparison of selectors found, in sentences: frames of `comparison` come in, Markdown goes out.
 
-Notebook 9 ends with it.
+Notebook 15 ends with it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Accuracy against cost: rules rated in an order until the label is sure, on pairs rated in full.
 
-Scores, orders and known preferences come in, a frame goes out. Notebook 11 shows it;
+Scores, orders and known preferences come in, a frame goes out. Notebook 17 shows it;
 `rulekit.annotate` with `until` does it on new pairs.
 """
 

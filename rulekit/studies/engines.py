@@ -1,6 +1,6 @@
 """A whole language model trained from a notebook: pairs and what is to be learned come in, the run's folder goes out.
 
-Notebooks 4 and 5 call it where a `config` is named.
+Notebooks 8 and 9 call it where a `config` is named.
 """
 
 from __future__ import annotations

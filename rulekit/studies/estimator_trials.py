@@ -1,6 +1,6 @@
 """Estimators on trial: false findings among many rules, redundancy, and what simulations found.
 
-Simulated tables of notebook 8 come in, or random numbers and votes; frames and sentences go out.
+Simulated tables of notebook 12 come in, or random numbers and votes; frames and sentences go out.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def estimator_findings(
     uniform: pl.DataFrame,
     false: pl.DataFrame,
 ) -> str:
-    """Which estimates can be believed, in sentences made of the figures of notebook 8.
+    """Which estimates can be believed, in sentences made of the figures of notebook 12.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
 """Ways to label held against each other on the same pairs: margins come in, frames go out.
 
-Notebooks 4 to 6 show them: `accuracy_table` how often each is right, `paired_gains` who is right
+Notebooks 8 to 10 show them: `accuracy_table` how often each is right, `paired_gains` who is right
 more often than whom.
 """
 

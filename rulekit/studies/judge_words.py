@@ -1,6 +1,6 @@
 """A judge's figures for reading: reports of `judges` come in, short frames and sentences go out.
 
-Notebooks 10 and 11 show them.
+Notebooks 16 and 17 show them.
 """
 
 from __future__ import annotations

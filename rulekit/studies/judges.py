@@ -1,6 +1,6 @@
 """What a judge is worth: measured on labelled responses, on people's labels, on another judge's votes.
 
-Judges and labelled data come in, frames with intervals go out; notebook 10 shows them.
+Judges and labelled data come in, frames with intervals go out; notebook 16 shows them.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A judge on texts and rules it has never seen: people's labels of propositions, refusals.
 
-Labelled responses or pairs come in, frames and a sentence go out. Notebook 10 shows them.
+Labelled responses or pairs come in, frames and a sentence go out. Notebook 16 shows them.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The kit beside its peers: what the benchmarks print comes in, ratios and a sentence go out.
 
-Notebook 12 shows them.
+Notebook 18 shows them.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Does a judge lean to the place of a response? One set of pairs compared in both orders tells.
 
-Scores of the same pairs in two orders come in, a frame by size of discrepancy goes out. Notebook 9
+Scores of the same pairs in two orders come in, a frame by size of discrepancy goes out. Notebook 15
 shows it for a real judge; anybody's pairwise judge can be looked at in the same way.
 """
 

@@ -1,7 +1,7 @@
 """Do readers of real responses agree? Grades of two readings come in, frames with intervals go out.
 
 `rulekit.inputs.readings` holds the grades. No text is needed, and no human choice is looked at.
-Notebook 13 shows it.
+Notebook 19 shows it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Responses read one by one beside the same pairs compared by an LLM; and what reading costs.
 
-Two kinds of scores of the same pairs come in, frames go out. Notebook 13 shows them.
+Two kinds of scores of the same pairs come in, frames go out. Notebook 19 shows them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Labels of real pairs, read rule by rule: how often they are people's choice, way by way.
 
 Pairs and their scores come in, margins and frames go out. All prompts are unseen: what learns from
-preferences learns from those of other prompts. Notebook 13 shows it.
+preferences learns from those of other prompts. Notebook 19 shows it.
 """
 
 from __future__ import annotations

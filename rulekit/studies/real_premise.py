@@ -1,7 +1,7 @@
 """Is a rule's vote more often right where |δ| is larger? Scores and preferences in, frames out.
 
 That is what the theorem on maximum discrepancy assumes. Of the curve over all votes, the same within
-rules, each rule's own; and how near the largest |δ| come to the best five. Notebook 13 shows it.
+rules, each rule's own; and how near the largest |δ| come to the best five. Notebook 19 shows it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What readings of real responses say, in sentences made of their figures: frames in, Markdown out.
 
-Notebook 13 ends in them. A difference counts where it is beyond chance, all that were looked at
+Notebook 19 ends in them. A difference counts where it is beyond chance, all that were looked at
 together; otherwise two ways cannot be told apart.
 """
 

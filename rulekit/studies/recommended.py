@@ -1,7 +1,7 @@
 """Labels as the kit recommends them: rules weighted by what a few labelled pairs tell.
 
 Pairs and scores come in; for each fold of prompts, labels that have seen none of its preferences,
-and what an adapter and a reward model learn from them, go out. Notebooks 4 and 5 show them beside
+and what an adapter and a reward model learn from them, go out. Notebooks 8 and 9 show them beside
 the paper's sum.
 """
 

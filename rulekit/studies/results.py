@@ -1,6 +1,6 @@
 """What a run comes to: its conclusion, one pair explained, and where to stop believing.
 
-Frames of `ways`, pairs, rules and scores come in, sentences and one pair's rules go out. Notebook 6
+Frames of `ways`, pairs, rules and scores come in, sentences and one pair's rules go out. Notebook 10
 shows them.
 """
 

@@ -1,6 +1,6 @@
 """Tables and sentences about exact results: accuracies, counter-examples and regimes come in.
 
-Frames and Markdown go out; notebook 7 shows them.
+Frames and Markdown go out; notebook 11 shows them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a Rule Adapter and a reward model learn from labels, measured on prompts they have not seen.
 
 Pairs, scores, probabilities or targets come in; figures, frames and sentences about them go out.
-Notebooks 4 and 5 show them.
+Notebooks 8 and 9 show them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Ways to label side by side: pairs and their scores come in, accuracy, gains and cost go out.
 
 Without known preferences each way is held against the sum of all rules. `results` says in
-sentences what the frames show; notebook 6 shows both.
+sentences what the frames show; notebook 10 shows both.
 """
 
 from __future__ import annotations

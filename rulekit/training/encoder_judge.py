@@ -23,7 +23,7 @@ from rulekit.inputs.sources import Labelled, load_labelled
 from rulekit.judges.encoder import EncoderJudge
 from rulekit.judges.networks import NETWORKS, CrossEncoder
 
-NETWORK = "sentences"  # the best on validation, see notebook 10
+NETWORK = "sentences"  # the best on validation, see notebook 16
 
 
 def train_encoder_judge(

@@ -119,7 +119,7 @@ def test_it_runs_as_it_is(project):
     folder = Path(told["folder"])
     assert folder.parent == project / "runs"
     assert Path(told["report"]).is_file()
-    names = ["01_rules_and_pairs", "03_selection", "my_notebook", "06_results"]
+    names = ["01_rules_and_pairs", "03_selection", "my_notebook", "10_results"]
     assert [(folder / "notebooks" / f"{name}.ipynb").is_file() for name in names] == [True] * 4
     metrics = json.loads((folder / "metrics.json").read_text())
     scores = rk.Scores.read("scores.parquet")

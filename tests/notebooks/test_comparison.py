@@ -40,13 +40,13 @@ def test_the_notebook_compares_every_selector_in_every_world(folder):
 def test_the_notebook_concludes_that_rating_five_rules_loses_on_the_embedded_corpus(
     folder, conclusion
 ):
-    said = conclusion(folder, "09_comparison")
+    said = conclusion(folder, "15_comparison")
     assert "`frugal`, which has 5 rules rated, against the sum of all rules: below" in said
     assert "`dawid_skene` is" in said
 
 
 def test_the_notebook_tells_the_default_selector_the_calibration_and_the_audit(folder):
-    found = json.loads((folder / "metrics.json").read_text())["09_comparison"]
+    found = json.loads((folder / "metrics.json").read_text())["15_comparison"]
     gaps = found["adaptive_gaps"]
     assert len(gaps) == 10
     assert all(row["over_plain_se"] is not None for row in gaps)
@@ -58,5 +58,5 @@ def test_the_notebook_tells_the_default_selector_the_calibration_and_the_audit(f
     }
     missed = [row["missed"] for row in found["audit_errors"]]
     assert missed == sorted(missed, reverse=True)
-    cells = nbformat.read(folder / "notebooks/09_comparison.ipynb", as_version=4).cells
+    cells = nbformat.read(folder / "notebooks/15_comparison.ipynb", as_version=4).cells
     assert any("image/png" in o.get("data", {}) for c in cells for o in c.get("outputs", []))

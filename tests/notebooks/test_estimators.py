@@ -17,7 +17,7 @@ def folder(executed):
 
 @pytest.fixture(scope="module")
 def found(folder):
-    return json.loads((folder / "metrics.json").read_text())["08_estimators"]
+    return json.loads((folder / "metrics.json").read_text())["12_estimators"]
 
 
 @pytest.mark.slow
@@ -84,14 +84,14 @@ def test_intervals_hold_away_from_zero_and_chance_keeps_to_its_level(found):
 
 @pytest.mark.slow
 def test_the_notebook_concludes_what_it_found(folder, conclusion):
-    said = conclusion(folder, "08_estimators")
+    said = conclusion(folder, "12_estimators")
     assert "plugin, vote right 50%: 0 %" in said
     assert "aim: 10 % or less" in said
 
 
 @pytest.mark.slow
 def test_the_notebook_shows_every_chart_and_keeps_its_tables(folder):
-    cells = nbformat.read(folder / "notebooks/08_estimators.ipynb", as_version=4).cells
+    cells = nbformat.read(folder / "notebooks/12_estimators.ipynb", as_version=4).cells
     charts = [o for c in cells for o in c.get("outputs", []) if "image/png" in o.get("data", {})]
     assert len(charts) == 7
     assert pl.read_parquet(folder / "artefacts/estimators_coverage.parquet").height == 23

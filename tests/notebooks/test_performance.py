@@ -13,7 +13,7 @@ def test_the_notebook_runs_the_quick_benchmarks_and_names_what_is_not_measured(
     real_data, executed, conclusion
 ):
     folder = executed("performance")
-    found = json.loads((folder / "metrics.json").read_text())["12_performance"]
+    found = json.loads((folder / "metrics.json").read_text())["18_performance"]
     against = " ".join(row["against"] for row in found["ratios"])
     for peer in (
         "numpy argpartition",
@@ -27,17 +27,17 @@ def test_the_notebook_runs_the_quick_benchmarks_and_names_what_is_not_measured(
         assert peer in against
     assert all(row["times"] > 0 for row in found["ratios"])
     assert found["eight_billion"] == "not measured"
-    cells = nbformat.read(folder / "notebooks/12_performance.ipynb", as_version=4).cells
+    cells = nbformat.read(folder / "notebooks/18_performance.ipynb", as_version=4).cells
     outputs = [o for c in cells for o in c.get("outputs", [])]
     assert sum("image/png" in o.get("data", {}) for o in outputs) == 1
     text = "".join(o.get("text", "") for o in outputs)
     assert "training --gpu: not measured" in text
     assert "python tests/benchmarks/growth.py" in text
-    assert "The kit is faster: " in conclusion(folder, "12_performance")
+    assert "The kit is faster: " in conclusion(folder, "18_performance")
 
 
 def test_the_notebook_shows_the_command_of_every_benchmark_of_the_kit():
-    notebook = nbformat.read(runs.notebook_path("12_performance"), as_version=4)
+    notebook = nbformat.read(runs.notebook_path("18_performance"), as_version=4)
     source = "\n".join(c.source for c in notebook.cells)
     for name in ("selection", "information", "growth", "local_judge", "judge", "store", "training"):
         assert f'"{name}.py' in source

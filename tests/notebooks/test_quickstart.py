@@ -1,4 +1,4 @@
-"""The six notebooks of the quickstart run whole, notebooks 4 and 5 with the engine asked for."""
+"""The six notebooks of the quickstart run whole, notebooks 8 and 9 with the engine asked for."""
 
 import json
 
@@ -21,14 +21,14 @@ def test_quickstart_runs_whole_and_leaves_its_results(folder):
     metrics = json.loads((folder / "metrics.json").read_text())
     accuracy = {r["name"]: r["value"] for r in metrics["03_selection"]["label_accuracy"]}
     assert accuracy["max_discrepancy"] > accuracy["random"]
-    assert metrics["05_reward_model"]["accuracy"][0]["n"] == 864
-    html = (folder / "html/06_results.html").read_text(encoding="utf-8")
+    assert metrics["09_reward_model"]["accuracy"][0]["n"] == 864
+    html = (folder / "html/10_results.html").read_text(encoding="utf-8")
     assert "data:image/png;base64" in html
     assert json.loads((folder / "provenance.json").read_text())["data_sha256"]
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [("04_rule_adapter", "adapter"), ("05_reward_model", "reward")]
+    ("name", "kind"), [("08_rule_adapter", "adapter"), ("09_reward_model", "reward")]
 )
 def test_a_parameter_sends_a_notebook_to_the_engine(folder, name, kind):
     artefacts = folder / "artefacts"

@@ -16,7 +16,7 @@ def folder(executed):
 
 @pytest.mark.slow
 def test_the_notebook_confirms_what_it_states(folder):
-    found = json.loads((folder / "metrics.json").read_text())["07_theory"]
+    found = json.loads((folder / "metrics.json").read_text())["11_proofs"]
     assert found["subsets"] == 15_504
     assert found["better_subsets"] == {"0.5": 0, "0.1": 0}
     assert {row["pairs"] for row in found["brute_force"]} == {20}
@@ -30,14 +30,14 @@ def test_the_notebook_confirms_what_it_states(folder):
 
 @pytest.mark.slow
 def test_the_notebook_concludes_what_it_found(folder, conclusion):
-    said = conclusion(folder, "07_theory")
+    said = conclusion(folder, "11_proofs")
     assert "no subset told more than the largest |δ|" in said
     assert "above the sum of all rules in `shared_noise`; below" in said
 
 
 @pytest.mark.slow
 def test_the_notebook_shows_every_chart(folder):
-    cells = nbformat.read(folder / "notebooks/07_theory.ipynb", as_version=4).cells
+    cells = nbformat.read(folder / "notebooks/11_proofs.ipynb", as_version=4).cells
     charts = [o for c in cells for o in c.get("outputs", []) if "image/png" in o.get("data", {})]
     assert len(charts) == 7
     assert pl.read_parquet(folder / "artefacts/regimes.parquet").height == 30

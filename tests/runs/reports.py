@@ -48,13 +48,13 @@ def make_run(folder: Path) -> Path:
     )
     first = new_notebook(cells=[new_markdown_cell("# 1. Rules"), cell(source="print(1)")])
     (folder / "notebooks").mkdir(parents=True)
-    for name, notebook in (("01_rules", first), ("06_results", results)):
+    for name, notebook in (("01_rules", first), ("10_results", results)):
         nbformat.write(notebook, folder / "notebooks" / f"{name}.ipynb")
     told = {
         "recipe": "mine",
         "steps": [
             {"notebook": "01_rules", "parameters": {"pairs": "/data/my.jsonl", "k": 3}},
-            {"notebook": "06_results", "parameters": {"pairs": "/data/my.jsonl", "k": 5}},
+            {"notebook": "10_results", "parameters": {"pairs": "/data/my.jsonl", "k": 5}},
         ],
         "started": "2026-01-02T03:04:05+00:00",
         "versions": {"rulekit": "0.1.0"},
@@ -85,7 +85,7 @@ def make_hostile(run: Path) -> Path:
             cell(new_output("error", ename="E", evalue=HOSTILE, traceback=[HOSTILE])),
         ]
     )
-    nbformat.write(notebook, run / "notebooks" / "06_results.ipynb")
+    nbformat.write(notebook, run / "notebooks" / "10_results.ipynb")
     told = json.loads((run / "provenance.json").read_text())
     told["recipe"] = told["command"][0] = HOSTILE
     (run / "provenance.json").write_text(json.dumps(told))

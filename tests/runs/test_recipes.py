@@ -109,9 +109,9 @@ def test_the_default_of_every_parameter_is_a_value_that_a_recipe_may_give():
         ("name: mine\nsteps: [3]", "step 1: 3; allowed keys: notebook, parameters"),
         ("name: mine\nsteps: [{parameters: {}}]", "step 1: {'parameters': {}}; allowed keys"),
         ("name: mine\nsteps: [{notebook: ../x}]", "unknown notebook '../x'; allowed: 00_workbench"),
-        ("name: mine\nsteps: [{notebook: 07_theory, parameters: 3}]", "parameters is 3; allowed"),
-        ("name: ../mine\nsteps: [{notebook: 07_theory}]", "name is '../mine'; allowed: letters"),
-        ("steps: [{notebook: 07_theory}]", "name is None; allowed: letters"),
+        ("name: mine\nsteps: [{notebook: 11_proofs, parameters: 3}]", "parameters is 3; allowed"),
+        ("name: ../mine\nsteps: [{notebook: 11_proofs}]", "name is '../mine'; allowed: letters"),
+        ("steps: [{notebook: 11_proofs}]", "name is None; allowed: letters"),
         ("- name", "allowed: a mapping with the keys name, steps, description"),
         ("name: [", "not readable as YAML"),
     ],
@@ -237,7 +237,7 @@ def test_a_run_goes_on_after_the_last_finished_notebook(tiny, tmp_path, capsys):
 def test_a_notebook_runs_by_itself_under_papermill_and_shows_its_charts(tmp_path, monkeypatch):
     monkeypatch.delenv("RULEKIT_HEADLESS", raising=False)
     out = tmp_path / "out.ipynb"
-    command = ["-m", "papermill", str(runs.notebook_path("06_results")), str(out), "-p", "k", "3"]
+    command = ["-m", "papermill", str(runs.notebook_path("10_results")), str(out), "-p", "k", "3"]
     subprocess.run([sys.executable, *command], check=True, cwd=tmp_path)
     outputs = [o for c in nbformat.read(out, as_version=4).cells for o in c.get("outputs", [])]
     assert any("image/png" in o.get("data", {}) for o in outputs)

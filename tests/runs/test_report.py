@@ -95,7 +95,7 @@ def test_pictures_have_words(page):
 
 
 def test_it_stays_below_five_megabytes_and_says_what_is_left_out(run):
-    path = run / "notebooks" / "06_results.ipynb"
+    path = run / "notebooks" / "10_results.ipynb"
     notebook = nbformat.read(path, as_version=4)
     for size in (3, 1, 2):
         data = base64.b64encode(os.urandom(size * 1_000_000)).decode()
@@ -114,7 +114,7 @@ def test_it_stays_below_five_megabytes_and_says_what_is_left_out(run):
 
 
 def test_a_page_of_one_notebook_has_its_heading_as_title(run):
-    path = write_page(run / "notebooks" / "06_results.ipynb", run / "html" / "06_results.html")
+    path = write_page(run / "notebooks" / "10_results.ipynb", run / "html" / "10_results.html")
     page = BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
     assert page.title.string == "6. What came out?"
     assert [h.get_text() for h in page("h1")] == ["6. What came out?"]
