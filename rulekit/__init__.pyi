@@ -5,6 +5,7 @@ from . import information as information
 from . import inputs as inputs
 from . import judges as judges
 from . import measures as measures
+from . import models as models
 from . import plots as plots
 from . import rating as rating
 from . import runs as runs
@@ -12,6 +13,7 @@ from . import selection as selection
 from . import studies as studies
 from . import tables as tables
 from . import theory as theory
+from . import throughput as throughput
 from . import training as training
 from . import workbench as workbench
 from .inputs import Identity as Identity

@@ -28,8 +28,11 @@ _PLAIN = "tex2jax_ignore mathjax_ignore"
 _CONTROL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
 )
-# Where a word of more letters may be broken: not between a letter and its mark.
-_LONG = re.compile(r"\S{16}(?=[^\s\u0300-\u036f\u200d\ufe00-\ufe0f])")
+# Where a long word may be broken: behind the signs that join its parts, as in an id or an address;
+# a part that is longer than any word of a language anywhere, but not between a letter and its mark.
+_LONG, _LONGEST = re.compile(r"\S{17,}"), 24
+_JOINT = re.compile(r"(?<=[^\W_])[-_/.:]+(?=[^\W_])")
+_LETTERS = re.compile(r"\S{16}(?=[^\s\u0300-\u036f\u200d\ufe00-\ufe0f])")
 _LINE = "rgba(128, 128, 128, .35)"  # seen on white and on black
 _TINT = "rgba(0, 114, 178, .16)"
 _MARK = f"background: {_TINT}; color: inherit; text-decoration: underline"
@@ -54,7 +57,8 @@ def _picture(found: re.Match) -> str:
 def text_html(text: object) -> str:
     """A text as HTML that shows it as it is: no markup, no mathematics, its direction its own.
 
-    Long words may be broken anywhere, by elements and not by style, which some viewers take out.
+    A long word may be broken where its parts are joined, one without parts anywhere: by elements and
+    not by style, which some viewers take out.
     """
     text = visible(text)
     if not text.strip():
@@ -64,7 +68,12 @@ def text_html(text: object) -> str:
 
 def _broken(text: str) -> str:
     """A visible text, escaped, with places where long words may be broken."""
-    return "<wbr>".join(map(escape, _LONG.sub(r"\g<0>\0", text).split("\0")))
+    return "<wbr>".join(map(escape, _LONG.sub(_parts, text).split("\0")))
+
+
+def _parts(word: re.Match) -> str:
+    parts = _JOINT.sub(r"\g<0>\0", word[0]).split("\0")
+    return "\0".join(_LETTERS.sub(r"\g<0>\0", p) if len(p) > _LONGEST else p for p in parts)
 
 
 def in_markdown(text: object) -> str:
@@ -323,3 +332,73 @@ def html_table(
 def evenly_spaced(n: int) -> slice:
     """Rows that a summary of n rows looks at: all of them, or at most 10,000 evenly spaced ones."""
     return slice(None, None, -(-n // _LOOKED_AT) or 1)
+
+
+def markdown_table(frame: pl.DataFrame, digits: int = 3) -> str:
+    """A frame as a table in Markdown: numbers to the right, texts as they are.
+
+    Parameters
+    ----------
+    frame
+        The rows.
+    digits
+        Decimals of broken numbers.
+    """
+    if frame.is_empty() and not frame.columns:
+        return ""
+    right = [kind.is_numeric() for kind in frame.dtypes]
+    head = [_in_cell(name, _MARKDOWN) for name in frame.columns]
+    rule = ["---:" if number else "---" for number in right]
+    body = [[_in_cell(v, _MARKDOWN) for v in row] for row in _written(frame, digits)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [head, rule, *body]) + "\n"
+
+
+def latex_table(frame: pl.DataFrame, digits: int = 3) -> str:
+    """A frame as a LaTeX tabular with the lines of booktabs.
+
+    Parameters
+    ----------
+    frame
+        The rows.
+    digits
+        Decimals of broken numbers.
+    """
+    columns = "".join("r" if kind.is_numeric() else "l" for kind in frame.dtypes)
+    head, *body = (
+        " & ".join(_in_cell(v, _LATEX) for v in row) + r" \\"
+        for row in [frame.columns, *_written(frame, digits)]
+    )
+    lines = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", head, r"\midrule", *body]
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
+
+
+_MARKDOWN = {ord(c): f"\\{c}" for c in "\\`*_{}[]<>|~$"}
+_LATEX = {ord(c): f"\\{c}" for c in "&%$#_{}"} | {
+    ord("\\"): r"\textbackslash{}",
+    ord("~"): r"\textasciitilde{}",
+    ord("^"): r"\textasciicircum{}",
+    ord("−"): "$-$",
+    ord("–"): "--",
+}
+
+
+def _in_cell(value: object, signs: Mapping[int, str]) -> str:
+    return " ".join(visible(value).split()).translate(signs)
+
+
+def _written(frame: pl.DataFrame, digits: int) -> list[list[str]]:
+    """The cells as texts, a missing value a dash."""
+    rows = []
+    for row in frame.iter_rows():
+        cells = []
+        for value in row:
+            if value is None or value != value:
+                cells.append("–")
+            elif isinstance(value, float):
+                cells.append(f"{value:,.{digits}f}".replace("-", "−"))
+            elif isinstance(value, int) and not isinstance(value, bool):
+                cells.append(f"{value:,}".replace("-", "−"))
+            else:
+                cells.append(_text(value))
+        rows.append(cells)
+    return rows

@@ -25,6 +25,28 @@ def real_data() -> Path:
     return Path(folder)
 
 
+def fetched(name: str) -> Path:
+    """The folder of a small real language model, fetched once a machine, or a skip with the reason."""
+    from rulekit import models
+
+    try:
+        return models.fetch(name)
+    except (FileNotFoundError, ModuleNotFoundError) as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> Path:
+    """Folder of SmolLM2-135M-Instruct: a Llama with a chat template; only to be read."""
+    return fetched("smollm2-135m")
+
+
+@pytest.fixture(scope="session")
+def gemma3() -> Path:
+    """Folder of Gemma 3 270M: layers with windows of 512 tokens; only to be read."""
+    return fetched("gemma3-270m")
+
+
 @pytest.fixture(scope="session")
 def tiny_judge(tmp_path_factory) -> Path:
     """Folder of a causal language model with random weights, only to be read."""

@@ -18,6 +18,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTok
 
 from rulekit.benchmarks.contract import Question, Scored
 from rulekit.files import sha256
+from rulekit.models import path as folder_of
 from rulekit.training import attention, batches, models, sequences
 from rulekit.training.plain_model import NOTE, PlainModel
 
@@ -276,7 +277,7 @@ def _turns(question: Question) -> list[dict[str, str]]:
 
 def _folder(model: str | Path) -> Path:
     """The folder itself, or where the hub's files of this name lie."""
-    local = Path(model).expanduser()
+    local = Path(folder_of(model)).expanduser()
     if (local / "config.json").is_file():
         return local.resolve()
     if local.is_dir():

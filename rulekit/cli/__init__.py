@@ -1,7 +1,7 @@
 """The command line: words come in, files and an exit status go out; one file a command.
 
-Open `console` first: what all commands share. `run`, `annotate`, `label`, `select`, `rules`, `data`,
-`store`, `train`, `evaluate`, `doctor` and `new` are the commands; each file adds its own to the whole.
+Open `console` first: what all commands share. `run`, `runs`, `compare`, `annotate`, `label`, `select`, `rules`, `data`,
+`store`, `train`, `evaluate`, `models`, `doctor` and `new` are the commands; each file adds its own to the whole.
 """
 
 from __future__ import annotations
@@ -15,14 +15,18 @@ from typer.core import TyperGroup
 from rulekit import __version__
 from rulekit.cli import (
     annotate,
+    bench,
+    compare,
     console,
     data,
     doctor,
     evaluate,
     label,
+    models,
     new,
     rules,
     run,
+    runs,
     select,
     store,
     train,
@@ -67,6 +71,8 @@ class _Whole(TyperGroup):
 _COMMANDS = {
     "new": new,
     "run": run,
+    "runs": runs,
+    "compare": compare,
     "data": data,
     "rules": rules,
     "annotate": annotate,
@@ -75,6 +81,8 @@ _COMMANDS = {
     "store": store,
     "train": train,
     "evaluate": evaluate,
+    "models": models,
+    "bench": bench,
     "doctor": doctor,
 }
 app = console.group("Rule-based preference labels.", cls=_Whole, add_completion=True)

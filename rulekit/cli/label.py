@@ -62,7 +62,8 @@ def _command(
         typer.Option(
             "--ask",
             help="Ask for preferences instead, the pair that teaches most first: a key and Enter each, "
-            "saved at once in the file of --labels (default: labels.jsonl).",
+            "saved at once in the file of --labels (default: labels.jsonl); a CSV or any other file of "
+            "preferences stays as it is, and is carried over into NAME.answers.jsonl.",
         ),
     ] = False,
     person: Annotated[
@@ -129,13 +130,13 @@ def _ask(arguments: SimpleNamespace, voice: Voice) -> None:
 
     if arguments.pairs is None:
         raise ValueError("--ask needs --pairs, whose texts are shown")
-    path = arguments.labels or "labels.jsonl"
-    if not path.endswith(".jsonl"):
-        raise ValueError(
-            f"--ask keeps answers in {path}; allowed: a file that ends in .jsonl, for answers alone"
-        )
-    arguments.labels = None  # these are to be made
+    from rulekit.inputs import carry_over
+
+    named, arguments.labels = arguments.labels or "labels.jsonl", None  # these are to be made
     given = choice.read(arguments)
+    path = str(carry_over(given.pairs, named))
+    if path != named:
+        voice.progress(f"the preferences of {named} are carried over into {path}")
     person = arguments.person or getpass.getuser()
     asking = Asking(given.pairs, given.scores, path=path, person=person, seed=arguments.seed)
     answered = ask(asking, voice)

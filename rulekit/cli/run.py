@@ -56,10 +56,8 @@ def run(arguments: SimpleNamespace) -> int:
         return FAILED
     except OSError as error:
         raise Failed(str(error), WRONG) from error
-    except KeyboardInterrupt:
-        raise Failed(
-            "interrupted; --resume goes on from the last finished notebook", INTERRUPTED
-        ) from None
+    except runs.RunInterrupted as error:
+        raise Failed(str(error), INTERRUPTED) from None
     found = _found(folder)
     for warning in found["warnings"]:
         voice.warn(warning)

@@ -8,7 +8,7 @@ from rulekit.inputs import sources
 from rulekit.inputs.description import Description, describe
 from rulekit.inputs.hand_answers import VERDICTS, agreed_preferences, append_answer, read_answers
 from rulekit.inputs.identity import Identity
-from rulekit.inputs.known_preferences import add_preferences
+from rulekit.inputs.known_preferences import add_preferences, carry_over
 from rulekit.inputs.labelled_responses import n_prompts, read_labelled
 from rulekit.inputs.layouts import LAYOUTS
 from rulekit.inputs.pairs import (
@@ -45,6 +45,7 @@ __all__ = [
     "add_preferences",
     "agreed_preferences",
     "append_answer",
+    "carry_over",
     "check_pairs",
     "check_rules",
     "conversation",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -59,17 +59,38 @@ def append_answer(path: str | Path, entry: Mapping[str, object]) -> str:
     ValueError
         For another field or value.
     """
-    entry = _checked(dict(entry))
+    return append_answers(path, [entry])[0]
+
+
+def append_answers(path: str | Path, entries: Iterable[Mapping[str, object]]) -> list[str]:
+    """Write many answers behind the others; when this returns, they are on the disk.
+
+    Parameters
+    ----------
+    path
+        The file, made where there is none.
+    entries
+        As `entry` of `append_answer`.
+
+    Returns
+    -------
+    The ids of the entries.
+
+    Raises
+    ------
+    ValueError
+        For another field or value; nothing is written then.
+    """
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
-    entry = {"id": uuid.uuid4().hex[:16], "time": now, **entry}
-    line = json.dumps(entry, ensure_ascii=False).encode() + b"\n"
+    about = [{"id": uuid.uuid4().hex[:16], "time": now, **_checked(dict(e))} for e in entries]
+    lines = "".join(json.dumps(e, ensure_ascii=False) + "\n" for e in about).encode()
     path = Path(path).expanduser()
     path.parent.mkdir(parents=True, exist_ok=True)
     with _locked(path) as file:
         _mend(file)
-        os.write(file, line)
+        os.write(file, lines)
         os.fsync(file)
-    return entry["id"]
+    return [e["id"] for e in about]
 
 
 def read_answers(path: str | Path) -> pl.DataFrame:

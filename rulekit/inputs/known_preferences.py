@@ -12,7 +12,12 @@ from pathlib import Path
 
 import polars as pl
 
-from rulekit.inputs.hand_answers import agreed_preferences, is_answers, read_answers
+from rulekit.inputs.hand_answers import (
+    agreed_preferences,
+    append_answers,
+    is_answers,
+    read_answers,
+)
 from rulekit.inputs.layouts import preference_of
 from rulekit.inputs.pairs import check_pairs
 from rulekit.inputs.readers import records
@@ -75,6 +80,48 @@ def add_preferences(pairs: pl.DataFrame, path: str | Path) -> pl.DataFrame:
         raise ValueError(f"{path}: no preferences in it")
     values = [given.get(i) for i in pairs["pair_id"]]
     return pairs.with_columns(preference=pl.Series(values, dtype=pl.Int8))
+
+
+def carry_over(pairs: pl.DataFrame, path: str | Path) -> Path:
+    """The file that answers by hand go to when a file of preferences is to grow.
+
+    Parameters
+    ----------
+    pairs
+        Canonical frame, as for `add_preferences`.
+    path
+        A file of answers, or one that is to be made and ends in .jsonl: it is the one. Any other
+        file that `add_preferences` reads stays as it is; its preferences become answers of a
+        person with the file's name, in NAME.answers.jsonl beside it. What stands there is not
+        carried over again.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file, and its name does not end in .jsonl.
+    ValueError
+        As `add_preferences`.
+    """
+    path = Path(path).expanduser()
+    if path.suffix == ".jsonl" and (not path.is_file() or not path.stat().st_size):
+        return path
+    if path.is_file() and path.suffix == ".jsonl":
+        first = next(records(path), (None, None))[1]
+        if is_answers(first):
+            return path
+    known = add_preferences(pairs, path).drop_nulls("preference")
+    answers = path.with_suffix(".answers.jsonl")
+    there = read_answers(answers).filter(pl.col("person") == path.name)
+    standing = dict(there.select("pair_id", "preference").iter_rows())
+    rows = known.select("pair_id", "preference").iter_rows()
+    new = [
+        {"person": path.name, "pair_id": name, "preference": value}
+        for name, value in rows
+        if name not in standing or standing[name] != value
+    ]
+    if new:
+        append_answers(answers, new)
+    return answers
 
 
 def _given(path: Path) -> Iterator[tuple[str, dict]]:

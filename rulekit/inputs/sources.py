@@ -26,6 +26,7 @@ from rulekit.inputs.downloads import (
     obtain,
 )
 from rulekit.inputs.identity import Identity
+from rulekit.inputs.pairs import conversation
 from rulekit.inputs.readers import read_pairs
 from rulekit.inputs.rules import Rule, RuleSet
 from rulekit.inputs.scores import Scores
@@ -271,7 +272,8 @@ class Labelled:
     rules
         n_rules rules.
     scores
-        +1 satisfied, -1 violated, 0 irrelevant, float32 (n_responses, n_rules).
+        +1 satisfied, -1 violated, 0 irrelevant, float32 (n_responses, n_rules); of readings half
+        the grade, in [-1, 1].
     """
 
     prompts: list[str | list[dict]]
@@ -280,13 +282,34 @@ class Labelled:
     scores: np.ndarray
 
 
+def by_response(pairs: pl.DataFrame, rules: RuleSet, scores: Scores) -> Labelled:
+    """Ratings of pairs as labels of their responses, each response once.
+
+    Parameters
+    ----------
+    pairs, rules, scores
+        Pairs, and scores of their responses, each rated by itself, under the rules.
+    """
+    scores = scores.of(pairs)
+    found: dict[tuple, tuple] = {}
+    for i, (prompt, *sides) in enumerate(
+        pairs.select("prompt", "response_a", "response_b").iter_rows()
+    ):
+        for response, values in zip(sides, (scores.a, scores.b), strict=True):
+            found.setdefault((conversation(prompt), response), (prompt, values[i]))
+    prompts, labels = zip(*found.values(), strict=True)
+    responses = [response for _, response in found]
+    return Labelled(list(prompts), responses, rules, np.stack(labels).astype(np.float32))
+
+
 def load_labelled(name: str, split: str | None = None) -> Labelled:
     """Single responses labelled under every rule.
 
     ``embedded``: the annotated responses of the corpus, all or of one split (train, validation,
     test). ``openai-rbr``: OpenAI's RBR gold data, train part; +1 where people marked a proposition
     as true of the completion, -1 where not, under our wording of the 23 propositions
-    (`data/rbr-rules.yaml`). Completions without text are left out.
+    (`data/rbr-rules.yaml`). Completions without text are left out. ``hh-read`` and ``xstest-read``:
+    the responses that were read under the kit's rules, half the grade.
 
     Raises
     ------
@@ -315,7 +338,10 @@ def load_labelled(name: str, split: str | None = None) -> Labelled:
         prompts = [r["prompt"] for r in rows]
         responses = [r["completion"][-1]["content"] for r in rows]
         return Labelled(prompts, responses, rules, np.array(labels, np.float32))
-    raise ValueError(f"{name!r} comes without labels; allowed: embedded, openai-rbr")
+    if name in readings.READ:
+        return by_response(load(name), *load_ratings(name))
+    allowed = ", ".join(("embedded", "openai-rbr", *readings.READ))
+    raise ValueError(f"{name!r} comes without labels; allowed: {allowed}")
 
 
 def annotations(pairs: pl.DataFrame, rules: RuleSet) -> tuple[list[str], np.ndarray]:

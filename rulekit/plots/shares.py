@@ -39,8 +39,9 @@ def accuracy(
         What the axis says.
     """
     frame, y, height = rows(prepared(frame), "name", 30)
-    low = min(reference, frame["low"].min()) - 0.03
-    high = max(reference, frame["high"].max()) + 0.06
+    least = min(reference, frame["low"].min())
+    low = least - 0.03 if least < 0 else max(0.0, least - 0.03)
+    high = min(1.0, max(reference, frame["high"].max()) + 0.06)  # a share ends at 100 %
     scale = alt.Scale(domain=[low, high], nice=False)
     base = alt.Chart(frame).encode(y=y)
     x_title = f"{measure}, with its 95 % interval; dashed: {reference:.0%}"
@@ -207,6 +208,47 @@ def judge_quality_chart(frame: pl.DataFrame, title: str, axis: str) -> alt.Layer
     return alt.layer(*layers).properties(
         title=heading(title),
         description=f"{axis}: {said(frame, 'rule', 'value', '.2f')}.",
+        width=WIDTH,
+        height=height,
+    )
+
+
+def scorecard(frame: pl.DataFrame, title: str) -> alt.LayerChart:
+    """Figures of one card with their intervals, coloured and shaped by where they come from.
+
+    Parameters
+    ----------
+    frame
+        Columns name, value, low, high, all shares in [0, 1], and source: two kinds or fewer, as
+        `studies.scorecard` gives them.
+    title
+        The finding.
+
+    Raises
+    ------
+    ValueError
+        If there are more than five kinds of sources.
+    """
+    frame, y, height = rows(prepared(frame), "name", 26)
+    kinds = series(frame, "source")
+    low, high = min(0.45, frame["low"].min() - 0.03), max(1.0, frame["high"].max())
+    scale = alt.Scale(domain=[low, high], nice=False)
+    axis = alt.Axis(format="%", tickCount=6)
+    base = alt.Chart(frame).encode(y=y)
+    x = alt.X("value:Q", scale=scale, title="share right, with its 95 % interval", axis=axis)
+    inked = color("source", kinds, key(1))
+    interval = base.mark_rule(strokeWidth=2).encode(
+        x=alt.X("low:Q", scale=scale), x2="high:Q", color=inked
+    )
+    text = base.mark_text(align="left", dx=6, dy=-9, color=BLACK).encode(
+        x=alt.X("value:Q", scale=scale), text=alt.Text("value:Q", format=".1%")
+    )
+    line = alt.Chart(pl.DataFrame({"value": [0.5]})).mark_rule(strokeDash=[4, 4], color=GREY)
+    chance = line.encode(x=alt.X("value:Q", scale=scale))
+    named = frame.with_columns(name=pl.format("{} ({})", "name", "source"))
+    return (chance + interval + pointed(base, "source", kinds, 70).encode(x=x) + text).properties(
+        title=heading(title),
+        description=f"Shares right, 95 % intervals in brackets: {said(named, 'name', 'value')}.",
         width=WIDTH,
         height=height,
     )

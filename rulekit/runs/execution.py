@@ -6,24 +6,29 @@ A checked recipe comes in, executed notebooks, HTML, artefacts and figures go ou
 from __future__ import annotations
 
 import json
-import os
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 
-from rulekit.files import write_atomically, write_json
+from rulekit.files import write_json
 from rulekit.runs.inputs import load_inputs
 from rulekit.runs.recipe import load_recipe, notebook_path, overridden, takes_artefacts
-from rulekit.runs.records import collect_metrics, provenance, save_metrics
-from rulekit.runs.report import write_page, write_report
+from rulekit.runs.records import collect_metrics, provenance, run_record
+from rulekit.runs.report import write_report
+from rulekit.runs.step import broken
+from rulekit.runs.workers import Processes
+
+TRIES = 3  # of a step whose kernel ended before any cell ran
 
 
 class StepFailed(RuntimeError):
     """A cell of a notebook failed; the message names notebook, cell and error."""
+
+
+class RunInterrupted(KeyboardInterrupt):
+    """Ctrl-C while notebooks ran; the message says in one line how to go on."""
 
 
 def run(
@@ -58,8 +63,10 @@ def run(
     ------
     FileNotFoundError
         If a recipe, a notebook, or a file that a parameter names is not there.
+    RunInterrupted
+        A `KeyboardInterrupt`, for Ctrl-C. What was finished stays, and `resume` goes on from there.
     StepFailed
-        If a cell fails. What was finished stays, and `resume` goes on from there.
+        If a cell fails. Likewise.
     ValueError
         For an unknown recipe, notebook or parameter, a value that is not allowed, or parameters
         beside `resume`.
@@ -74,25 +81,89 @@ def run(
         folder = Path(resume).resolve()
         steps = _recorded_steps(folder, content["name"], parameters)
     say(f"{content['name']}: {len(steps)} notebooks → {folder}")
-    times: Counter[str] = Counter()
-    for number, step in enumerate(steps, start=1):
-        stem = Path(step["notebook"]).name.removesuffix(".ipynb")
-        times[stem] += 1
-        nth = times[stem]
-        name = stem if nth == 1 else f"{stem}-{nth}"
-        head = f"[{number}/{len(steps)}] {name}"
-        if (folder / "notebooks" / f"{name}.ipynb").is_file():
-            say(f"{head}: done before")
-            continue
-        start = time.perf_counter()
-        with _figures_apart(folder / "artefacts" / "metrics", nth):
-            _execute(step, folder, name, recipe)
-        seconds = time.perf_counter() - start
-        save_metrics(folder / "artefacts", f"{name}.seconds", {"seconds": round(seconds, 1)})
-        write_json(folder / "metrics.json", collect_metrics(folder))
-        say(f"{head}: {seconds:.1f} s")
+    named = _named(steps)
+    told = _told(folder)
+    try:
+        with Processes(notebook_path(step["notebook"]) for step in steps) as workers:
+            for number, (name, nth, step) in enumerate(named, start=1):
+                head = f"[{number}/{len(steps)}] {name}"
+                if (folder / "notebooks" / f"{name}.ipynb").is_file():
+                    say(f"{head}: done before")
+                    continue
+                told[name] = {"name": name, "status": "running", "started": now()}
+                _record(folder, content["name"], steps, told)
+                told[name] |= _executed(workers, step, folder, name, nth)
+                _record(folder, content["name"], steps, told)
+                if (error := told[name]["error"]) is not None:
+                    raise StepFailed(
+                        f"{error}\n"
+                        f"the notebook as far as it came: {folder / f'failed-{name}.ipynb'}\n"
+                        f"to go on after mending: rulekit run {recipe} --resume {folder}"
+                    )
+                say(f"{head}: {told[name]['seconds']:.1f} s")
+    except KeyboardInterrupt:
+        for step in told.values():
+            step["status"] = "interrupted" if step["status"] == "running" else step["status"]
+        _record(folder, content["name"], steps, told)
+        raise RunInterrupted(
+            f"interrupted; to go on: rulekit run {recipe} --resume {folder}"
+        ) from None
     say(f"report: {write_report(folder)}")
     return folder
+
+
+def now() -> str:
+    """The time, as all records write it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _named(steps: list[dict]) -> list[tuple[str, int, dict]]:
+    """Name of each step, how often its notebook came till then, and the step."""
+    times: Counter[str] = Counter()
+    found = []
+    for step in steps:
+        stem = Path(step["notebook"]).name.removesuffix(".ipynb")
+        times[stem] += 1
+        name = stem if times[stem] == 1 else f"{stem}-{times[stem]}"
+        found.append((name, times[stem], step))
+    return found
+
+
+def _executed(workers: Processes, step: dict, folder: Path, name: str, nth: int) -> dict:
+    """The outcome of one step, tried again while its kernel ends before any cell has run."""
+    notebook, artefacts = notebook_path(step["notebook"]), folder / "artefacts"
+    own = {"artefacts": str(artefacts)} if takes_artefacts(notebook) else {}
+    task = {
+        "do": "notebook",
+        "name": name,
+        "notebook": str(notebook.resolve()),
+        "parameters": {**step["parameters"], **own},
+        "folder": str(folder),
+        "nth": nth,
+    }
+    for _ in range(TRIES):
+        workers.start(name, task)
+        while not (ended := workers.wait(60)):
+            pass
+        ((_, outcome),) = ended
+        if outcome["status"] == "broken":
+            outcome = broken(folder, name, outcome)
+        if outcome["status"] != "lost":
+            break
+    return outcome | {"status": "done" if outcome["error"] is None else "failed"}
+
+
+def _told(folder: Path) -> dict[str, dict]:
+    """What was recorded of steps before."""
+    path = folder / "run.json"
+    told = json.loads(path.read_text(encoding="utf-8"))["steps"] if path.is_file() else []
+    return {step["name"]: step for step in told}
+
+
+def _record(folder: Path, recipe: str, steps: list[dict], told: dict[str, dict]) -> None:
+    given = {k: v for step in steps for k, v in step["parameters"].items()}
+    write_json(folder / "run.json", run_record(folder.name, recipe, list(told.values()), given))
+    write_json(folder / "metrics.json", collect_metrics(folder))
 
 
 def _read_once(steps: list[dict]) -> None:
@@ -129,65 +200,3 @@ def _recorded_steps(folder: Path, name: str, parameters: dict | None) -> list[di
     if told["recipe"] != name:
         raise ValueError(f"{folder} is a run of {told['recipe']!r}, not {name!r}")
     return told["steps"]
-
-
-@contextmanager
-def _figures_apart(metrics: Path, nth: int) -> Iterator[None]:
-    """Keep the figures of a notebook that runs again under names of their own."""
-    before = {p: p.read_bytes() for p in metrics.glob("*.json")} if nth > 1 else {}
-    yield
-    for path, content in before.items():
-        if path.read_bytes() != content and not path.stem.endswith(".seconds"):
-            path.rename(path.with_name(f"{path.stem}-{nth}.json"))
-            write_atomically(path, lambda p, content=content: p.write_bytes(content))
-
-
-def _execute(step: dict, folder: Path, name: str, recipe: str) -> None:
-    import papermill
-    from papermill.exceptions import PapermillExecutionError
-
-    artefacts, notebook = folder / "artefacts", notebook_path(step["notebook"])
-    artefacts.mkdir(exist_ok=True)
-    own = {"artefacts": str(artefacts)} if takes_artefacts(notebook) else {}
-    partial = folder / f"failed-{name}.ipynb"
-    given = {"RULEKIT_HEADLESS": "1"}
-    if data := os.environ.get("RULEKIT_DATA"):
-        given["RULEKIT_DATA"] = str(Path(data).expanduser().resolve())
-    try:
-        with _environment(given):
-            papermill.execute_notebook(
-                str(notebook),
-                str(partial),
-                parameters={**step["parameters"], **own},
-                kernel_name="python3",
-                progress_bar=False,
-                extra_arguments=[
-                    "--log-level=50"
-                ],  # no warning that a kernel listens on this machine
-                cwd=str(folder),
-            )
-    except PapermillExecutionError as error:
-        raise StepFailed(
-            f"{name}, cell {error.cell_index + 1}: {error.ename}: {error.evalue}\n"
-            f"the notebook as far as it came: {partial}\n"
-            f"to go on after mending: rulekit run {recipe} --resume {folder}"
-        ) from None
-    write_page(partial, folder / "html" / f"{name}.html")
-    executed = folder / "notebooks" / f"{name}.ipynb"
-    executed.parent.mkdir(exist_ok=True)
-    partial.rename(executed)
-
-
-@contextmanager
-def _environment(given: dict[str, str]) -> Iterator[None]:
-    """Variables that a kernel inherits, set while it is started and runs."""
-    before = {name: os.environ.get(name) for name in given}
-    os.environ.update(given)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

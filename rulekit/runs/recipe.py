@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -26,11 +27,14 @@ PARAMETERS: dict[str, Any] = {
     "config": str,
     "draws": _Count,
     "full": bool,
+    "gpu": str,
     "judge": str,
     "k": _Count,
     "ks": list[_Count],
+    "known": _Seed,
     "labelled": list[_Seed],
     "labels": str,
+    "method": str,
     "n_gaps": _Count,
     "n_pairs": _Count,
     "n_reference": _Count,
@@ -50,13 +54,16 @@ PARAMETERS: dict[str, Any] = {
     "rules_every": _Count,
     "seed": _Seed,
     "seeds": _Count,
+    "size": Literal["small", "medium", "large"],
     "source": str,
     "split": Literal["train", "validation", "test", "all"],
     "splits": _Count,
     "store": str,
+    "sweep": str,
+    "targets": Literal["hard", "soft"],
     "tie": Literal["abstain", "soft"],
 }
-READ = ("pairs", "rules", "ratings", "labels", "source")  # files that have to be there, or names
+READ = ("pairs", "rules", "ratings", "labels", "source", "gpu")  # files that have to be there, or names
 _WRITTEN = ("store",)  # files that may be there
 
 
@@ -130,7 +137,7 @@ def _checked(recipe: object, folder: Path) -> dict:
         if isinstance(name, str) and name.endswith(".ipynb"):
             name = str(folder / Path(name).expanduser())
         check_parameters(notebook_path(name), given)
-        found.append({"notebook": name, "parameters": _absolute(given, folder)})
+        found.append({"notebook": name, "parameters": absolute(given, folder)})
     return recipe | {"steps": found}
 
 
@@ -202,13 +209,20 @@ def takes_artefacts(notebook: Path) -> bool:
     return "artefacts" in _declared(notebook)
 
 
-def _declared(notebook: Path) -> list[str]:
+def _declared(notebook: Path) -> tuple[str, ...]:
+    stat = notebook.stat()
+    return _inspected(str(notebook), stat.st_mtime_ns, stat.st_size)
+
+
+@lru_cache(maxsize=256)
+def _inspected(notebook: str, *version: int) -> tuple[str, ...]:
+    """Names of the parameters of a notebook, read once as long as the file is the same."""
     import papermill
 
-    return list(papermill.inspect_notebook(str(notebook)))
+    return tuple(papermill.inspect_notebook(notebook))
 
 
-def _absolute(parameters: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+def absolute(parameters: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Parameters with paths that no longer depend on the folder that they are written for.
 
     Raises
@@ -275,7 +289,7 @@ def overridden(steps: list[dict], overrides: dict) -> list[dict]:
         check_parameters(notebook_path(step["notebook"]), own)
     from rulekit.judges.registry import check_options
 
-    overrides = _absolute(overrides, Path.cwd())
+    overrides = absolute(overrides, Path.cwd())
     found = []
     for step, names in zip(steps, takes, strict=True):
         given = step["parameters"] | {k: v for k, v in overrides.items() if k in names}

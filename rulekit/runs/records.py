@@ -105,6 +105,49 @@ def provenance(recipe: str, steps: list[dict]) -> dict:
     }
 
 
+def run_record(
+    name: str, recipe: str, steps: list[dict], parameters: dict, swept: dict | None = None
+) -> dict:
+    """What `run.json` says of a run: the outcomes of its steps, and their sums.
+
+    Parameters
+    ----------
+    name
+        Of the run.
+    recipe
+        Of the recipe or notebook.
+    steps
+        ``name``, ``status``, ``error``, ``seconds``, ``peak_memory``, ``judge_calls`` and
+        ``judge_cost`` of each, in order.
+    parameters
+        All that were given.
+    swept
+        Those of a sweep that differ between its runs.
+
+    Returns
+    -------
+    ``seconds`` are those of all its steps, shared ones too: what the run costs alone.
+    """
+    peaks = [s["peak_memory"] for s in steps if s.get("peak_memory") is not None]
+    status = {s["status"] for s in steps}
+    at = next((word for word in ("failed", "interrupted", "running") if word in status), "done")
+    started = min((s["started"] for s in steps if s.get("started")), default=None)
+    return {
+        "name": name,
+        "recipe": recipe,
+        "status": at,
+        "swept": swept or {},
+        "parameters": parameters,
+        "started": started,
+        "seconds": round(sum(s.get("seconds") or 0 for s in steps), 2),
+        "peak_memory": max(peaks, default=None),
+        "judge_calls": sum(s.get("judge_calls") or 0 for s in steps),
+        "judge_cost": round(sum(s.get("judge_cost") or 0 for s in steps), 6),
+        "error": next((s["error"] for s in steps if s.get("error")), None),
+        "steps": steps,
+    }
+
+
 def kit_commit() -> str | None:
     """The git commit of the kit itself: of its checkout, or that it was installed from.
 

@@ -26,6 +26,7 @@ from transformers import (
 )
 from transformers.utils import logging
 
+from rulekit.models import path as folder_of
 from rulekit.training import attention
 from rulekit.training.config import TrainingConfig
 from rulekit.training.version4 import name_for_version4
@@ -45,7 +46,7 @@ PLAIN_TEMPLATE = (
     "{{ eos_token or sep_token or '' }}"
 )
 HEADS = ("score", "classifier")  # names that transformers gives to the layer of the logits
-_DTYPES = {"float32": torch.float32, "bf16": torch.float32, "bf16-stochastic": torch.bfloat16}
+DTYPES = {"float32": torch.float32, "bf16": torch.float32, "bf16-stochastic": torch.bfloat16}
 
 
 def check_packages(config: TrainingConfig) -> None:
@@ -134,7 +135,7 @@ def load_model(
         settings["problem_type"] = "multi_label_classification"
     described = read(AutoConfig, config, **settings)
     kwargs = {
-        "dtype": _DTYPES[config.precision],
+        "dtype": DTYPES[config.precision],
         "attn_implementation": attention.choose(config.attention, device, described),
     }
     if config.random_weights:
@@ -159,7 +160,7 @@ def load_model(
                 module.p = 0.0
     read_packed(model)
     _checkpoint_layers(model, config)
-    return _with_lora(model, config) if config.lora else model
+    return with_lora(model, config) if config.lora else model
 
 
 def refuse_larger_tokenizer(
@@ -413,7 +414,7 @@ def _checkpoint_layers(model: PreTrainedModel, config: TrainingConfig) -> None:
             layer.gradient_checkpointing = False
 
 
-def _with_lora(model: PreTrainedModel, config: TrainingConfig):
+def with_lora(model: PreTrainedModel, config: TrainingConfig):
     """Low-rank matrices beside the linear layers, in the type of the weights."""
     import peft
 
@@ -432,7 +433,7 @@ def _with_lora(model: PreTrainedModel, config: TrainingConfig):
     model.save_pretrained = functools.partial(model.save_pretrained, save_embedding_layers=False)
     for weight in model.parameters():
         if weight.requires_grad:  # beside 4-bit layers peft makes them float32
-            weight.data = weight.data.to(_DTYPES[config.precision])
+            weight.data = weight.data.to(DTYPES[config.precision])
     return model
 
 
@@ -456,6 +457,7 @@ def _path(model: str) -> str:
         from rulekit.encoder import folder
 
         return str(folder())
+    model = str(folder_of(model))  # smollm2-135m and its like
     local = Path(model).expanduser()
     looks_local = local.is_absolute() or model.startswith((".", "~")) or model.count("/") != 1
     if looks_local and os.sep in model and not local.is_dir():

@@ -3,8 +3,8 @@
 import io
 import subprocess
 import sys
+from pathlib import Path
 
-import numpy as np
 import polars as pl
 import pytest
 
@@ -89,9 +89,34 @@ def test_escape_sequences_in_a_text_are_pictures_in_the_terminal(typed):
 
 def test_what_is_wrong_is_one_line():
     assert "--ask needs --pairs" in refused("label", "scores.parquet", "--ask")
-    assert "ends in .jsonl" in refused(*ASK, "ann", "--labels", "known.csv")
-    np.savetxt("known.jsonl", [1])
-    assert "no answer by hand" in refused(*ASK, "ann", "--labels", "known.jsonl")
+    assert "no such file: known.csv" in refused(*ASK, "ann", "--labels", "known.csv")
+    Path("known.jsonl").write_text('{"id": "1", "person": "ann", "time": ""}\n')
+    assert "line 1: fields 'person'" in refused(*ASK, "ann", "--labels", "known.jsonl")
+    pl.DataFrame({"pair_id": ["nobody"], "preference": [1]}).write_csv("known.csv")
+    assert "'nobody'; allowed: an id" in refused(*ASK, "ann", "--labels", "known.csv")
+
+
+def test_labels_of_a_csv_are_carried_over_once_and_asked_on_from(typed):
+    pairs = load_pairs("pairs.jsonl")
+    known = pairs.select("pair_id").head(20).with_columns(preference=pl.lit(1))
+    known.write_csv("known.csv")
+    before = Path("known.csv").read_bytes()
+    ran = typed("a\nb\nq\n", "--labels", "known.csv", "--json")
+    assert ran.status == 0, ran.err
+    assert ran.json["file"] == "known.answers.jsonl"
+    assert "carried over" in ran.err
+    assert (ran.json["answered"], ran.json["labels"]) == (2, 22)
+    ran = typed("a\nq\n", "--labels", "known.csv", "--json")
+    assert (ran.json["answered"], ran.json["labels"]) == (1, 23)
+    assert read_answers("known.answers.jsonl")["person"].value_counts(sort=True).rows() == [
+        ("known.csv", 20),
+        ("ann", 3),
+    ]
+    assert Path("known.csv").read_bytes() == before
+    both = add_preferences(pairs, "known.answers.jsonl")
+    assert both["preference"].is_not_null().sum() == 23
+    named = both.join(known, on="pair_id", how="semi")
+    assert named["preference"].to_list() == [1] * 20
 
 
 def test_a_program_killed_after_an_answer_has_lost_nothing():

@@ -31,7 +31,8 @@ def test_the_notebook_runs_the_quick_benchmarks_and_names_what_is_not_measured(
     outputs = [o for c in cells for o in c.get("outputs", [])]
     assert sum("image/png" in o.get("data", {}) for o in outputs) == 1
     text = "".join(o.get("text", "") for o in outputs)
-    assert "training --gpu: not measured" in text
+    shown = "".join(str(o.get("data", {}).get("text/markdown", "")) for o in outputs)
+    assert "8B on a GPU: not measured" in shown
     assert "python tests/benchmarks/growth.py" in text
     assert "The kit is faster: " in conclusion(folder, "18_performance")
 
@@ -42,5 +43,5 @@ def test_the_notebook_shows_the_command_of_every_benchmark_of_the_kit():
     for name in ("selection", "information", "growth", "local_judge", "judge", "store", "training"):
         assert f'"{name}.py' in source
     assert "8B on a GPU: not measured" in source
-    assert "python tests/benchmarks/training.py --gpu" in source
+    assert "rulekit bench gpu" in source
     assert not any(c.get("outputs") for c in notebook.cells)

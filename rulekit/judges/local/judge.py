@@ -7,6 +7,7 @@ All rules of a response (or, with `rule_first`, all responses of a rule) share o
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
+from rulekit import models
 from rulekit.files import cache_folder, sha256, sha256_file, write_atomically
 from rulekit.inputs.pairs import dialogue
 from rulekit.inputs.rules import RuleSet
@@ -27,6 +29,7 @@ from rulekit.judges.settings import Settings
 from rulekit.judges.texts import askable, compiled, markers_of, plain
 
 RULE_TOKENS = 256  # room kept for any rule, so that a cut never depends on which rules are asked
+TEMPLATE_FILE = "judge_template.json"  # beside a model that was trained to rate: its words
 _HALF, _FULL = 0.05, 1e-3  # allowed relative difference of shared and separate logits
 
 
@@ -103,7 +106,7 @@ class LocalJudge(PromptedJudge):
         cls,
         model: str | Path,
         revision: str | None = None,
-        template: str | Mapping | Template = templates.DEFAULT,
+        template: str | Mapping | Template | None = None,
         dtype: str | None = None,
         device: str | None = None,
         tokens_per_batch: int | None = None,
@@ -116,10 +119,14 @@ class LocalJudge(PromptedJudge):
         Parameters
         ----------
         model
-            A folder, or a name on the hub. What looks like a path must be a folder.
+            A name of `rulekit.models.names`, a folder, or a name on the hub. What looks like a path
+            must be a folder.
         revision
             Commit, tag or branch on the hub.
-        template, tokens_per_batch, max_tokens, attention, least_mass
+        template
+            As for `LocalJudge`; by default the one that lies in the model's folder, where
+            `rulekit train judge` left it, else `conversation_first`.
+        tokens_per_batch, max_tokens, attention, least_mass
             As for `LocalJudge`.
         dtype
             `float32`, `bfloat16` or `float16`; by default bfloat16 on a GPU, else float32.
@@ -134,11 +141,13 @@ class LocalJudge(PromptedJudge):
         ------
         ValueError
             For an unknown dtype or a folder that there is not, and as for `LocalJudge`.
+        FileNotFoundError
+            If a named model is not here and cannot be fetched.
         """
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
-        model = _folder_or_name(model)
+        model = _folder_or_name(models.path(model))
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         dtype = dtype or ("bfloat16" if device.startswith("cuda") else "float32")
         if dtype not in (allowed := ("float32", "bfloat16", "float16")):
@@ -149,6 +158,7 @@ class LocalJudge(PromptedJudge):
         )
         commit = getattr(network.config, "_commit_hash", None)
         name = f"{model}@{commit}" if commit else f"weights {_folder_digest(Path(model))}"
+        template = _own_template(model) if template is None else template
         settings = (template, tokens_per_batch, max_tokens, attention, least_mass)
         return cls(network.to(device).eval(), tokenizer, name, *settings)
 
@@ -216,6 +226,19 @@ class LocalJudge(PromptedJudge):
         if masses and not self._warned:
             self._warned = warn_if_low(np.concatenate(masses), self.name)
         return rating
+
+    def trees(self, prompts, responses, rules: RuleSet, mask: np.ndarray | None = None):
+        """The prompts that `rate` runs, as tokens; parameters as there.
+
+        Returns
+        -------
+        Trees of `rulekit.judges.local.shared_pass`, and of each the rows and columns of the ratings
+        that its suffixes ask for. What cannot be asked is left out.
+        """
+        wanted = wanted_cells(prompts, responses, rules, mask)
+        wanted = askable(prompts, responses, rules, wanted, {})
+        talks, _ = self._conversations(prompts, responses, wanted.any(axis=1))
+        return self._trees(talks, self._rules(rules, wanted.any(axis=0)), wanted)
 
     def _enter(self, rating: Rating, where, answers: np.ndarray) -> None:
         """Answers, (n, 6) as `_answers` gives them, as ratings of their cells or as failures."""
@@ -365,6 +388,12 @@ def _folder_or_name(model: str | Path) -> str | Path:
     if isinstance(model, Path) or text.startswith((".", "/", "~")) or text.count("/") > 1:
         raise ValueError(f"model: no such folder: {text}; allowed: a folder, or a name on the hub")
     return model
+
+
+def _own_template(model: str | Path) -> str | dict:
+    """The words that a folder's model was trained on, or the default."""
+    path = Path(model) / TEMPLATE_FILE
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else templates.DEFAULT
 
 
 def _folder_digest(folder: Path) -> str:
