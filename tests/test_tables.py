@@ -159,6 +159,13 @@ def test_words_are_broken_in_the_page_and_nowhere_else():
     assert "<wbr>\u0301" not in html
 
 
+def test_ids_are_broken_between_their_words_and_not_inside_one():
+    html = text_html("offers-internationalisation_instead/of.help")
+    parts = html.partition(">")[2].removesuffix("</bdi>").split("<wbr>")
+    assert parts == ["offers-", "internationalisation_", "instead/", "of.", "help"]
+    assert "<wbr>" not in text_html("counterrevolutionaries, internationalisation")
+
+
 def test_visible_changes_only_what_acts():
     assert (
         visible("tab\tline\nCR\r\nend \u200f\u05d0 é 👩‍🚒")

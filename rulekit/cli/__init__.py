@@ -1,6 +1,6 @@
 """The command line: words come in, files and an exit status go out; one file a command.
 
-Open `console` first: what all commands share. `run`, `runs`, `compare`, `annotate`, `label`, `select`, `rules`, `data`,
+Open `console` first: what all commands share. `run`, `sweep`, `runs`, `compare`, `annotate`, `label`, `select`, `rules`, `data`,
 `store`, `train`, `evaluate`, `models`, `doctor` and `new` are the commands; each file adds its own to the whole.
 """
 
@@ -29,6 +29,7 @@ from rulekit.cli import (
     runs,
     select,
     store,
+    sweep,
     train,
 )
 
@@ -71,6 +72,7 @@ class _Whole(TyperGroup):
 _COMMANDS = {
     "new": new,
     "run": run,
+    "sweep": sweep,
     "runs": runs,
     "compare": compare,
     "data": data,

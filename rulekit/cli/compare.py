@@ -8,12 +8,22 @@ from typing import Annotated
 
 import typer
 
-from rulekit.cli.console import Json, Quiet, Verbose, Voice, add, answer, shown, write_table
+from rulekit.cli.console import (
+    Json,
+    Quiet,
+    Verbose,
+    Voice,
+    add,
+    answer,
+    named_values,
+    shown,
+    write_table,
+)
 
 _EXAMPLES = """
   rulekit compare runs/quickstart-20250101-120000 runs/quickstart-20250102-090000
   rulekit compare runs/ablations-20250101-120000 --by method --by k --metric reward
-  rulekit compare runs/ablations-20250101-120000 --by k --metric label --against 5
+  rulekit compare runs/ablations-20250101-120000 --by k --where method recommended --against 5
   rulekit compare runs --by k -o means.csv -o means.tex -o means.png
 """
 _SHOWN = 20  # figures of two runs, and pairs, without -v
@@ -39,7 +49,8 @@ def _command(
     metric: Annotated[
         list[str],
         typer.Option(
-            metavar="FIGURE", help="Which figures: a name, part of one, or a pattern with *; again for more."
+            metavar="FIGURE",
+            help="Which figures: a name, part of one, or a pattern with *; again for more.",
         ),
     ] = (),
     against: Annotated[
@@ -49,13 +60,19 @@ def _command(
             help="The group that others are compared with, paired: its value of each --by.",
         ),
     ] = None,
+    where: Annotated[
+        list[str],
+        named_values("--where", "Only runs with this value of a parameter; again for more."),
+    ] = (),
     out: Annotated[
         list[str],
         typer.Option(
-            "--out", "-o", metavar="FILE",
+            "--out",
+            "-o",
+            metavar="FILE",
             help="Write it: .csv, .md, .tex, .parquet, .json, .jsonl; draw it: .png, .svg; again for more.",
         ),
-    ] = (),  # fmt: skip
+    ] = (),
     quiet: Quiet = False,
     verbose: Verbose = False,
     as_json: Json = False,
@@ -73,7 +90,9 @@ def _compare(arguments: SimpleNamespace) -> None:
             raise ValueError(f"{path}: unknown ending; allowed: {', '.join(endings)}")
     voice = Voice.of(arguments)
     found = runs.find_runs(arguments.folders)
-    if len(found) == 2 and not (arguments.by or arguments.metric or arguments.against):
+    if len(found) == 2 and not (
+        arguments.by or arguments.metric or arguments.against or arguments.where
+    ):
         result = runs.compare_two(*found)
         text, value = _two(result, arguments.verbose), _plain(result)
     else:
@@ -85,6 +104,7 @@ def _compare(arguments: SimpleNamespace) -> None:
             by=arguments.by,
             metrics=arguments.metric,
             against=None if against is None else [v.strip() for v in against.split(",")],
+            where=dict(arguments.where),
         )
         text, value = _many(result, len(found)), _plain(result)
     files = [_write(result, path) for path in arguments.out]
@@ -115,7 +135,9 @@ def _two(two, verbose: bool) -> str:
         if len(moved):
             some = moved if verbose else moved.head(5)
             head += f"\n{shown(some.drop('prompt'))}"
-            head += f"\n… {len(moved) - len(some):,} more, with -v" if len(some) < len(moved) else ""
+            head += (
+                f"\n… {len(moved) - len(some):,} more, with -v" if len(some) < len(moved) else ""
+            )
         parts.append(head)
     figures = two.figures if verbose else two.figures.head(_SHOWN)
     if len(figures):
@@ -132,7 +154,7 @@ def _two(two, verbose: bool) -> str:
 def _many(many, n: int) -> str:
     done = len(many.runs)
     others = [name for name in many.varying if name not in many.by]
-    head = f"{done:,} of {n:,} runs are done" if done < n else f"{done:,} runs"
+    head = f"{done:,} of {n:,} runs" if done < n else f"{done:,} runs"
     if many.by:
         head += f", by {', '.join(many.by)}"
     if others:
@@ -166,12 +188,14 @@ def _plain(result) -> dict:
 
 def _write(result, path: str) -> Path:
     from rulekit.files import write_atomically
-    from rulekit.tables import latex_table, markdown_table
+    from rulekit.runs import latex_table, markdown_table
 
     ending = Path(path).suffix.lower()
     if ending in _PICTURES:
         chart = _chart(result)
-        return write_atomically(path, lambda p: chart.save(str(p), format=ending[1:], **_sharp(ending)))
+        return write_atomically(
+            path, lambda p: chart.save(str(p), format=ending[1:], **_sharp(ending))
+        )
     frame = result.frame()
     if ending in _TEXTS:
         made = markdown_table(frame) if ending == ".md" else latex_table(frame)
@@ -193,7 +217,9 @@ def _chart(result):
         if frame.is_empty():
             raise ValueError("nothing to draw: no pair of both runs has a known preference")
         frame = frame.select("name", "low", "high", value="difference")
-        return plots.intervals(frame, f"{result.names[1]} against {result.names[0]}", "difference of accuracy")
+        return plots.intervals(
+            frame, f"{result.names[1]} against {result.names[0]}", "difference of accuracy"
+        )
     charts = []
     for metric in result.means["metric"].unique(maintain_order=True):
         own = result.means.filter(pl.col("metric") == metric)

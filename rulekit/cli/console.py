@@ -31,6 +31,13 @@ Verbose = Annotated[
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON object on stdout, and nothing else there.")
 ]
+Log = Annotated[
+    str | None,
+    typer.Option(
+        metavar="KEEPER",
+        help="Hand what was run to another keeper of experiments: mlflow, where MLFLOW_TRACKING_URI says.",
+    ),
+]
 
 
 class Failed(Exception):

@@ -15,6 +15,7 @@ from rulekit.cli.console import (
     WRONG,
     Failed,
     Json,
+    Log,
     Quiet,
     Verbose,
     Voice,
@@ -41,6 +42,8 @@ def run(arguments: SimpleNamespace) -> int:
     from rulekit import runs
 
     voice = Voice.of(arguments)
+    if arguments.log:
+        runs.check_keeper(arguments.log)
     try:
         parameters = {name: _value(name, value) for name, value in arguments.p}
         voice.detail(f"{arguments.recipe} with {parameters or 'its own parameters'}")
@@ -58,6 +61,8 @@ def run(arguments: SimpleNamespace) -> int:
         raise Failed(str(error), WRONG) from error
     except runs.RunInterrupted as error:
         raise Failed(str(error), INTERRUPTED) from None
+    if arguments.log:
+        runs.log_runs(folder, arguments.log)
     found = _found(folder)
     for warning in found["warnings"]:
         voice.warn(warning)
@@ -83,6 +88,7 @@ def _command(
     resume: Annotated[
         str | None, typer.Option(metavar="FOLDER", help="Go on with this run, skip what is done.")
     ] = None,
+    log: Log = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
     as_json: Json = False,

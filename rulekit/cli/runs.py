@@ -12,6 +12,7 @@ from rulekit.cli.console import (
     WRONG,
     Failed,
     Json,
+    Log,
     Quiet,
     Verbose,
     Voice,
@@ -53,14 +54,13 @@ def _list(
     out: Annotated[
         str | None,
         typer.Option(
-            "--out", "-o", metavar="FILE",
+            "--out",
+            "-o",
+            metavar="FILE",
             help="All parameters, figures and provenance as well: .parquet, .csv, .json or .jsonl.",
         ),
-    ] = None,  # fmt: skip
-    log: Annotated[
-        str | None,
-        typer.Option(metavar="KEEPER", help="Hand them to another keeper of experiments: mlflow."),
     ] = None,
+    log: Log = None,
     to: Annotated[
         str | None, typer.Option(metavar="URI", help="With --log: where it keeps them.")
     ] = None,
@@ -89,7 +89,9 @@ def _listed(arguments: SimpleNamespace) -> None:
         if c in frame.columns and frame[c].drop_nulls().n_unique() > 1
     ]
     few += varying if arguments.verbose else varying[:6]
-    few += [c for c in ("seconds", "peak_memory", "judge_calls") if frame[c].null_count() < len(frame)]
+    few += [
+        c for c in ("seconds", "peak_memory", "judge_calls") if frame[c].null_count() < len(frame)
+    ]
     rows = frame.select(few)
     value = {"runs": frame.select(*few, "folder").to_dicts(), "files": files}
     if arguments.log:
@@ -120,7 +122,9 @@ def _flat(frame, path: str):
 
 
 def _show(
-    folder: Annotated[str, typer.Argument(metavar="RUN", help="Folder of a run.", show_default=False)],
+    folder: Annotated[
+        str, typer.Argument(metavar="RUN", help="Folder of a run.", show_default=False)
+    ],
     quiet: Quiet = False,
     verbose: Verbose = False,
     as_json: Json = False,
@@ -140,9 +144,10 @@ def _shown(arguments: SimpleNamespace) -> None:
     parameters = {k: told[k] for k in columns if k in told}
     fixed = {k: told[k] for k in runs.FIXED if k in told}
     figures = {
-        k: v for k, v in told.items()
+        k: v
+        for k, v in told.items()
         if k not in fixed and k not in parameters and not k.startswith(("version.", "data."))
-    }  # fmt: skip
+    }
     value = {"run": fixed, "parameters": parameters, "figures": figures, "report": run.report}
     lines = [f"{run.name}: {run.recipe}, {run.status}"]
     lines += [f"  {k}: {v}" for k, v in fixed.items() if k not in ("run", "recipe", "status")]
@@ -183,7 +188,9 @@ def _cleaned(arguments: SimpleNamespace) -> None:
             voice.detail(f"{one.folder} stays: {one.reason}")
     size = sum(one.size for one in free)
     what = f"{len(free)} folders, {size / 1e6:,.1f} MB"
-    listed = "\n".join(f"{one.folder}: {one.kind}, {one.status}, {one.size / 1e6:,.1f} MB" for one in free)
+    listed = "\n".join(
+        f"{one.folder}: {one.kind}, {one.status}, {one.size / 1e6:,.1f} MB" for one in free
+    )
     value = {"folders": [one.folder for one in free], "bytes": size, "removed": False}
     if arguments.dry_run or not free:
         voice.result(f"{listed}\n{what} would go" if free else "nothing to take away", value)

@@ -1,6 +1,6 @@
 """Exercises of the notebooks: a student's answer comes in, a verdict goes out.
 
-Open `tasks` first. A cell ends in ``check("07-flip", answer)``: not answered yet, right, or not right
+Open `tasks` first. A cell ends in ``check("votes-flip", answer)``: not answered yet, right, or not right
 with a hint that depends on the mistake.
 """
 

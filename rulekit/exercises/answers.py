@@ -11,6 +11,8 @@ from html import escape
 
 import numpy as np
 
+SHARE, BITS = "a number between 0 and 1", "a number, in bits"  # what an answer is, in words
+
 _COLOURS = {"right": "#2f855a", "not right": "#c05621", "not answered yet": "#718096"}
 
 

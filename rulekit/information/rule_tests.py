@@ -129,6 +129,8 @@ def permutation_test(
     draws, where the estimate by neighbours, in permutations, finds it in .19; at 1,000 pairs .99
     and .44. Waves finer than the classes it does not see: `p_value` with `mutual_information`
     tests by the estimate itself.
+    Where there is nothing to find, a p of n permutations and a continuous statistic is uniform on
+    the multiples of 1 / (n + 1). An exact one has few values; it is at most α with chance at most α.
     ``family_wise`` shuffles y for real, the same way for every rule, and takes from each table's
     information its first-order bias, so that rules of more classes are not the larger for it.
 
@@ -167,9 +169,15 @@ def benjamini_hochberg(p) -> np.ndarray:
     ValueError
         For values that are missing or out of range.
 
+    Notes
+    -----
+    Among the rules with q ≤ α no more than a share α is found falsely, on average, where the tests
+    are independent or positively dependent.
+
     References
     ----------
-    Y. Benjamini and Y. Hochberg, JRSS B 57 (1995); computed by scipy.
+    Y. Benjamini and Y. Hochberg, JRSS B 57 (1995); Y. Benjamini and D. Yekutieli, Annals of Statistics
+    29 (2001), for dependence; computed by scipy.
     """
     from scipy.stats import false_discovery_control
 

@@ -12,12 +12,7 @@ from pathlib import Path
 
 import polars as pl
 
-from rulekit.inputs.hand_answers import (
-    agreed_preferences,
-    append_answers,
-    is_answers,
-    read_answers,
-)
+from rulekit.inputs.hand_answers import agreed_preferences, append_answers, is_answers, read_answers
 from rulekit.inputs.layouts import preference_of
 from rulekit.inputs.pairs import check_pairs
 from rulekit.inputs.readers import records

@@ -8,6 +8,7 @@ variable RULEKIT_DATA, or downloaded once from their public home into the cache,
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -281,6 +282,11 @@ class Labelled:
     rules: RuleSet
     scores: np.ndarray
 
+    def under(self, columns: Sequence[int]) -> Labelled:
+        """The same responses under some of the rules, by their positions."""
+        rules = RuleSet(tuple(self.rules[int(j)] for j in columns))
+        return Labelled(self.prompts, self.responses, rules, self.scores[:, columns])
+
 
 def by_response(pairs: pl.DataFrame, rules: RuleSet, scores: Scores) -> Labelled:
     """Ratings of pairs as labels of their responses, each response once.
@@ -300,6 +306,29 @@ def by_response(pairs: pl.DataFrame, rules: RuleSet, scores: Scores) -> Labelled
     prompts, labels = zip(*found.values(), strict=True)
     responses = [response for _, response in found]
     return Labelled(list(prompts), responses, rules, np.stack(labels).astype(np.float32))
+
+
+def joined_labels(*parts: Labelled) -> Labelled:
+    """Labelled responses of several data sets under the same rules, as one.
+
+    Parameters
+    ----------
+    parts
+        At least one; one that is given n times counts n times.
+
+    Raises
+    ------
+    ValueError
+        If the rules differ.
+    """
+    if any(p.rules.digests != parts[0].rules.digests for p in parts):
+        raise ValueError("labelled responses under other rules; allowed: the same in all parts")
+    return Labelled(
+        [x for p in parts for x in p.prompts],
+        [x for p in parts for x in p.responses],
+        parts[0].rules,
+        np.concatenate([p.scores for p in parts]),
+    )
 
 
 def load_labelled(name: str, split: str | None = None) -> Labelled:

@@ -1,7 +1,7 @@
 """The offline judge: a small trained network over MiniLM, calibrated, for any texts and rules.
 
 Its weights come with the kit, as `rulekit.training.encoder_judge` made them from the embedded
-corpus. Texts and rules come in, probabilities go out; `rulekit.judges.judge` gives it by its name.
+corpus and readings of real responses. Texts and rules come in, probabilities go out; `rulekit.judges.judge` gives it by its name.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _EMPTY = "the prompt or the response is empty"
 WEIGHTS = "data/encoder-judge.safetensors"
 # The figures are those of tests/judges/test_new_rules.py, which measures them again.
 UNSEEN = (
-    "Under rules that it never learned its labels can be near chance: in a trial of the kit's own, on "
-    "60 obvious pairs under 12 new rules, they were right on 68 % [48, 84], and on 45 % where the "
+    "Under rules that it never learned its labels are often wrong: in a trial of the kit's own, on "
+    "60 obvious pairs under 12 new rules, they were right on 73 % [56, 87], and on 30 % where the "
     "worse response was careless. Check some labels by hand before you use any (`rulekit label "
     "SCORES --pairs PAIRS --ask`), or rate with a language model (`judge: server` or `judge: local`)."
 )

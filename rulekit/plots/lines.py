@@ -60,6 +60,8 @@ def curves(
     legend = None if len(names) == 1 else key()
     kinds = {axis: "log" if axis in log else "linear" for axis in "xy"}
     labels = {"x": {}, "y": {"format": y_format} if y_format else {}}
+    if frame["x"].dtype.is_integer():
+        labels["x"] = {"tickMinStep": 1}  # there is no k of 2.5
     for axis in log:
         labels[axis] = {"format": "~e" if frame[axis].min() < 1e-3 else "~g", **labels[axis]}
     data = [frame.with_columns(mark=pl.lit("line"))]

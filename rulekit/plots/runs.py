@@ -11,7 +11,9 @@ from rulekit.plots.looks import BLACK, BLUE, GREY, WIDTH, heading, prepared, row
 _SERIES = 5  # lines that one picture holds
 
 
-def run_means(frame: pl.DataFrame, title: str, by: list[str], measure: str) -> alt.LayerChart | alt.FacetChart:
+def run_means(
+    frame: pl.DataFrame, title: str, by: list[str], measure: str
+) -> alt.LayerChart | alt.FacetChart:
     """A figure by parameters of runs: lines over a number, or a row a group.
 
     Parameters
@@ -54,7 +56,9 @@ def run_means(frame: pl.DataFrame, title: str, by: list[str], measure: str) -> a
         for row in frame.select(by).iter_rows()
     ]
     names = pl.Series("name", named or [measure] * len(frame), dtype=pl.String)
-    return intervals(frame.select("value", "low", "high").with_columns(names), title, measure, share)
+    return intervals(
+        frame.select("value", "low", "high").with_columns(names), title, measure, share
+    )
 
 
 def intervals(frame: pl.DataFrame, title: str, axis: str, percent: bool = False) -> alt.LayerChart:
@@ -77,13 +81,19 @@ def intervals(frame: pl.DataFrame, title: str, axis: str, percent: bool = False)
         "value:Q", scale=alt.Scale(zero=False), title=axis, axis=alt.Axis(format=style, tickCount=6)
     )
     base = alt.Chart(frame).encode(y=y)
-    bars = base.mark_rule(color=BLUE, strokeWidth=2).encode(x=alt.X("low:Q", title=axis), x2="high:Q")
+    bars = base.mark_rule(color=BLUE, strokeWidth=2).encode(
+        x=alt.X("low:Q", title=axis), x2="high:Q"
+    )
     point = base.mark_point(filled=True, size=70, color=BLUE, opacity=1).encode(x=x)
     text = base.mark_text(align="left", dx=6, dy=-9, color=BLACK).encode(
         x=x, text=alt.Text("value:Q", format=".1%" if percent else ".3~g")
     )
     layers = [bars, point, text]
-    if not percent and frame["low"].min() is not None and frame["low"].min() < 0 < frame["high"].max():
+    if (
+        not percent
+        and frame["low"].min() is not None
+        and frame["low"].min() < 0 < frame["high"].max()
+    ):
         zero = alt.Chart(pl.DataFrame({"value": [0]})).mark_rule(strokeDash=[4, 4], color=GREY)
         layers.insert(0, zero.encode(x="value:Q"))
     return alt.layer(*layers).properties(

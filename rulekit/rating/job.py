@@ -18,7 +18,7 @@ import polars as pl
 
 from rulekit.inputs.rules import RuleSet
 from rulekit.judges.contract import Rating, RatingFailed, RatingInterrupted, Stopped, as_judge
-from rulekit.rating.ledger import Ledger, Progress
+from rulekit.rating.ledger import Ledger, Progress, note_calls
 from rulekit.rating.store import Store, keys, ranges, response_key, rule_key
 
 _CELLS = 2**18  # ratings looked up at a time
@@ -128,12 +128,16 @@ class Job:
 
     def __enter__(self) -> None:
         self.start = time.perf_counter()
+        self._asked_before = self.ledger.rated + self.ledger.failed, self.ledger.cost
         if (answered := self.judge.answered) is not None:
             answered.begin(self.store.spending(self.name))
         self._carry()
 
     def __exit__(self, *exception: object) -> None:
         self.ledger.seconds += time.perf_counter() - self.start
+        calls, cost = self._asked_before
+        asked = self.ledger.rated + self.ledger.failed - calls
+        note_calls(self.judge.identity, asked, self.ledger.cost - cost)
         self.ledger.not_named += len(self.keys) * len(self.rules) - self.n_asked
         if self.own:
             self.store.close()

@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -128,6 +130,25 @@ class Progress:
                 file=sys.stderr,
                 flush=True,
             )
+
+
+def note_calls(judge: str, calls: int, cost: float) -> None:
+    """Add a line to the file that the variable RULEKIT_COSTS names, by which a run knows its cost.
+
+    Parameters
+    ----------
+    judge
+        Its identity.
+    calls
+        Ratings of one response under one rule that it was asked for.
+    cost
+        In the unit of its prices.
+    """
+    path = os.environ.get("RULEKIT_COSTS")
+    if path and calls:
+        line = json.dumps({"judge": judge, "calls": calls, "cost": cost})
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.write(f"{line}\n")
 
 
 def _silent() -> bool:

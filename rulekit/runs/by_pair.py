@@ -40,9 +40,15 @@ def outcomes(run: RunFolder, names: tuple[str, ...] | None = None) -> dict[str, 
             continue
         there = pl.read_parquet_schema(path)
         if {"pair_id", "margin"} <= set(there) and there["margin"].is_numeric():
-            kept = [c for c in COLUMNS if c in there]
-            found[path.stem] = _completed(pl.read_parquet(path, columns=kept), run)
+            found[path.stem] = _completed(_read(str(path), path.stat().st_mtime_ns), run)
     return found
+
+
+@lru_cache(maxsize=2048)
+def _read(path: str, version: int) -> pl.DataFrame:
+    """The columns that say it; a file is read once as long as it is the same."""
+    frame = pl.scan_parquet(path)
+    return frame.select(c for c in COLUMNS if c in frame.collect_schema()).collect()
 
 
 def _completed(frame: pl.DataFrame, run: RunFolder) -> pl.DataFrame:
@@ -55,7 +61,9 @@ def _completed(frame: pl.DataFrame, run: RunFolder) -> pl.DataFrame:
             kinds = {"prompt": pl.String, "known": pl.Int8}
             frame = frame.with_columns(pl.lit(None, dtype=kinds[c]).alias(c) for c in lacks)
         else:
-            frame = frame.join(about.select("pair_id", *lacks), "pair_id", "left", maintain_order="left")
+            frame = frame.join(
+                about.select("pair_id", *lacks), "pair_id", "left", maintain_order="left"
+            )
     return frame.select(
         "pair_id",
         pl.col("prompt").cast(pl.String),
@@ -70,6 +78,9 @@ def _pairs_of(pairs: str, labels: str) -> pl.DataFrame | None:
         return None
     try:
         data = load_inputs(pairs, labels=labels).pairs
-    except (OSError, ValueError):  # moved or changed since: figures without a truth can be compared still
+    except (
+        OSError,
+        ValueError,
+    ):  # moved or changed since: figures without a truth can be compared still
         return None
     return data.select("pair_id", prompt=prompt_groups(data), known="preference")

@@ -12,7 +12,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from rulekit.runs.found import FAILED, INTERRUPTED, STATUS, is_run, is_sweep, read_json, read_run
+from rulekit.runs.found import (
+    FAILED,
+    INTERRUPTED,
+    STATUS,
+    is_run,
+    is_sweep,
+    read_json,
+    read_run,
+    time_of,
+)
+from rulekit.runs.sweep_progress import sweep_state
 
 _OF_RUN = {
     ".ipynb_checkpoints",
@@ -25,7 +35,7 @@ _OF_RUN = {
     "run.json",
     "runs",  # of the engine, where a notebook was run without artefacts
 }
-_OF_SWEEP = {"runs", "steps", "sweep.json", "report.html"}
+_OF_SWEEP = {".claims", "report.html", "runs", "slurm", "steps", "sweep.json"}
 
 
 @dataclass(frozen=True)
@@ -87,7 +97,9 @@ def removable(
     found: dict[Path, Removal] = {}
     for one in map(Path, given):
         if not one.is_dir():
-            raise FileNotFoundError(f"no such folder: {one}; allowed: a run, a sweep or a folder of them")
+            raise FileNotFoundError(
+                f"no such folder: {one}; allowed: a run, a sweep or a folder of them"
+            )
         for path in [one] if is_run(one) or is_sweep(one) else sorted(one.iterdir()):
             if not path.is_dir() or not (is_run(path) or is_sweep(path)):
                 continue
@@ -138,16 +150,8 @@ def _run(folder: Path) -> tuple[str, datetime | None]:
 
 
 def _sweep(folder: Path) -> tuple[str, datetime | None]:
-    told = read_json(folder / "sweep.json")
-    runs = [folder / "runs" / str(one.get("name")) for one in told.get("runs") or ()]
-    statuses = {read_run(run).status if is_run(run) else INTERRUPTED for run in runs}
-    status = next((s for s in (INTERRUPTED, FAILED) if s in statuses), "done")
-    started = told.get("started")
-    try:
-        time = datetime.fromisoformat(str(started))
-    except ValueError:
-        return status, None
-    return status, time if time.tzinfo else time.replace(tzinfo=UTC)
+    started = read_json(folder / "sweep.json").get("started")
+    return sweep_state(folder).status, time_of(started)
 
 
 def _strange(folder: Path, allowed: set[str]) -> str:

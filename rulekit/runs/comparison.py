@@ -14,8 +14,8 @@ import numpy as np
 import polars as pl
 
 from rulekit.measures import mean_accuracy, mean_difference
-from rulekit.runs.found import RunFolder, read_run
 from rulekit.runs.by_pair import outcomes
+from rulekit.runs.found import RunFolder, read_run
 from rulekit.runs.run_table import FIXED, table
 
 _ENDS = re.compile(r"(^|[._])(low|high|p|q|p_value)$")  # they belong to another figure
@@ -58,7 +58,9 @@ class TwoRuns:
         ``second`` as text, ``difference``, ``low``, ``high``, ``p_value``."""
         columns = ("kind", "name", "first", "second", "difference", "low", "high", "p_value")
         parts = [
-            self.accuracy.with_columns(kind=pl.lit("accuracy"), name="accuracy of " + pl.col("name")),
+            self.accuracy.with_columns(
+                kind=pl.lit("accuracy"), name="accuracy of " + pl.col("name")
+            ),
             self.figures.with_columns(kind=pl.lit("figure")),
             self.parameters.with_columns(kind=pl.lit("parameter")),
         ]

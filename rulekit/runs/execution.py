@@ -6,7 +6,6 @@ A checked recipe comes in, executed notebooks, HTML, artefacts and figures go ou
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import count
@@ -14,7 +13,7 @@ from pathlib import Path
 
 from rulekit.files import write_json
 from rulekit.runs.inputs import load_inputs
-from rulekit.runs.recipe import load_recipe, notebook_path, overridden, takes_artefacts
+from rulekit.runs.recipe import load_recipe, named_steps, notebook_path, overridden, takes_artefacts
 from rulekit.runs.records import collect_metrics, provenance, run_record
 from rulekit.runs.report import write_report
 from rulekit.runs.step import broken
@@ -75,13 +74,13 @@ def run(
     if resume is None:
         steps = overridden(content["steps"], parameters or {})
         _read_once(steps)
-        folder = _new_folder(Path(runs).resolve(), content["name"])
+        folder = new_folder(Path(runs).resolve(), content["name"])
         write_json(folder / "provenance.json", provenance(content["name"], steps))
     else:
         folder = Path(resume).resolve()
         steps = _recorded_steps(folder, content["name"], parameters)
     say(f"{content['name']}: {len(steps)} notebooks → {folder}")
-    named = _named(steps)
+    named = named_steps(steps)
     told = _told(folder)
     try:
         with Processes(notebook_path(step["notebook"]) for step in steps) as workers:
@@ -115,18 +114,6 @@ def run(
 def now() -> str:
     """The time, as all records write it."""
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _named(steps: list[dict]) -> list[tuple[str, int, dict]]:
-    """Name of each step, how often its notebook came till then, and the step."""
-    times: Counter[str] = Counter()
-    found = []
-    for step in steps:
-        stem = Path(step["notebook"]).name.removesuffix(".ipynb")
-        times[stem] += 1
-        name = stem if times[stem] == 1 else f"{stem}-{times[stem]}"
-        found.append((name, times[stem], step))
-    return found
 
 
 def _executed(workers: Processes, step: dict, folder: Path, name: str, nth: int) -> dict:
@@ -175,7 +162,7 @@ def _read_once(steps: list[dict]) -> None:
             load_inputs(**one)
 
 
-def _new_folder(runs: Path, name: str) -> Path:
+def new_folder(runs: Path, name: str) -> Path:
     """NAME-TIME, or where another run of this second has it, NAME-TIME-2 and so on."""
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     for n in count(1):

@@ -108,7 +108,9 @@ def find_runs(folders: str | Path | Iterable[str | Path] = "runs") -> list[RunFo
     found: dict[Path, RunFolder] = {}
     for one in map(Path, given):
         if not one.is_dir():
-            raise FileNotFoundError(f"no such folder: {one}; allowed: a run, a sweep or a folder of them")
+            raise FileNotFoundError(
+                f"no such folder: {one}; allowed: a run, a sweep or a folder of them"
+            )
         here = [read_run(path) for path in _runs_in(one)]
         if not here:
             raise ValueError(f"{one}: no run in it; allowed: a run, a sweep or a folder of them")
@@ -162,7 +164,7 @@ def read_run(folder: str | Path) -> RunFolder:
         str(told.get("name") or folder.resolve().name),
         str(about["recipe"]),
         told.get("status") or _status(folder, steps),
-        _time(about.get("started")),
+        time_of(about.get("started")),
         told.get("parameters") or given,
         told.get("swept") or {},
         of_sweep.name if is_sweep(of_sweep) else "",
@@ -193,7 +195,10 @@ def _status(folder: Path, steps: Iterable[str]) -> str:
     return FAILED if next(folder.glob("failed-*.ipynb"), None) else INTERRUPTED
 
 
-def _time(text: object) -> datetime | None:
+def time_of(text: object) -> datetime | None:
+    """A time as `run.json` and `sweep.json` tell it, in UTC; None where it is none."""
+    if isinstance(text, int | float):  # seconds since 1970
+        return datetime.fromtimestamp(text, UTC)
     try:
         found = datetime.fromisoformat(str(text))
     except ValueError:

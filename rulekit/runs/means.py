@@ -6,7 +6,7 @@ compare` and the notebook of ablations show it; `comparison` looks at two runs c
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -15,9 +15,9 @@ import numpy as np
 import polars as pl
 
 from rulekit.measures import mean_difference, mean_interval
+from rulekit.runs.by_pair import outcomes
 from rulekit.runs.comparison import rightness
 from rulekit.runs.found import DONE, RunFolder, find_runs
-from rulekit.runs.by_pair import outcomes
 from rulekit.runs.run_table import parameters_in, table
 
 PAIRED = "accuracy of "  # what is measured by pair, by the name of the artefact
@@ -68,7 +68,8 @@ def compare(
     *,
     by: Sequence[str] = (),
     metrics: Sequence[str] = (),
-    against: dict | Sequence[object] | None = None,
+    against: Mapping[str, object] | Sequence[object] | None = None,
+    where: Mapping[str, object] | None = None,
 ) -> ManyRuns:
     """Group runs by parameters; each group has the means of its runs, with intervals.
 
@@ -85,6 +86,8 @@ def compare(
     against
         Values of the parameters of `by` of one group that the others are compared with, by name or in
         the order of `by`; None: no differences.
+    where
+        Parameter → the value that runs must have to count.
 
     Raises
     ------
@@ -104,7 +107,11 @@ def compare(
     if not found:
         raise ValueError(f"no run of {folders} is done")
     frame = table([run.folder for run in found])
-    varying = _varying(frame, parameters_in(found))
+    parameters = parameters_in(found)
+    if where:
+        frame = _only(frame, where)
+        found = [run for run in found if str(run.folder) in set(frame["folder"])]
+    varying = _varying(frame, parameters)
     by = tuple(by) or tuple(name for name in varying if name != _SEED)
     for name in by:
         if name not in frame.columns:
@@ -143,6 +150,68 @@ _DIFFERENCE = {"runs": pl.Int64, "value": pl.Float64, "low": pl.Float64, "high":
 _DIFFERENCE |= {"p_value": pl.Float64, "pairs": pl.Int64, "prompts": pl.Int64}
 
 
+def one_factor(
+    folders: str | Path | Iterable[str | Path],
+    name: str,
+    base: Mapping[str, object],
+    *,
+    ways: Sequence[str],
+    metrics: Sequence[str] = (),
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """What one parameter changes while the others stay at their base, way by way.
+
+    Parameters
+    ----------
+    folders
+        As for `table`.
+    name
+        The parameter.
+    base
+        Values of all parameters that the sweep varies, but for those of `ways` and the seed.
+    ways
+        Parameters whose values are looked at apart, such as ``("method", "k")``.
+    metrics
+        As for `compare`.
+
+    Returns
+    -------
+    Means and differences to the base as `ManyRuns` has them, with the columns of `ways` and ``level``
+    in place of the parameter; differences with ``base`` too. No row for a way that was run at one
+    level alone.
+    """
+    fixed = {key: value for key, value in base.items() if key != name}
+    whole = _only(table(folders), fixed)
+    means, differences = [], []
+    if name in whole.columns:
+        there = whole.select(*ways, name).unique().group_by(ways).len().filter(pl.col("len") > 1)
+        for way in there.sort(ways).select(ways).iter_rows(named=True):
+            found = compare(
+                folders, by=(name,), metrics=metrics, against=(base[name],), where={**fixed, **way}
+            )
+            here = [pl.lit(value).alias(key) for key, value in way.items()]
+            level = pl.col(name).cast(pl.String).alias("level")
+            means.append(found.means.select(*here, level, pl.exclude(name)))
+            told = pl.lit(str(base[name])).alias("base")
+            differences.append(found.differences.select(*here, level, told, pl.exclude(name)))
+    return tuple(
+        pl.concat(some, how="vertical_relaxed") if some else pl.DataFrame()
+        for some in (means, differences)
+    )
+
+
+def _only(frame: pl.DataFrame, where: Mapping[str, object]) -> pl.DataFrame:
+    """The runs that have these values; a number as text counts as the number."""
+    for name, value in where.items():
+        if name not in frame.columns:
+            raise ValueError(f"no parameter {name!r}; allowed: names of columns of the table")
+        kept = frame.filter(pl.col(name).cast(pl.String) == str(value))
+        if kept.is_empty():
+            there = ", ".join(map(str, frame[name].unique().sort().head(8)))
+            raise ValueError(f"no run with {name} {value!r}; allowed: {there}")
+        frame = kept
+    return frame
+
+
 def _varying(frame: pl.DataFrame, parameters: list[str]) -> list[str]:
     return [p for p in parameters if p in frame.columns and frame[p].n_unique() > 1]
 
@@ -163,7 +232,9 @@ def _chosen(frame: pl.DataFrame, by_pair: dict, wanted: Sequence[str]) -> list[s
         fits = fits or [n for n in names if word in n]
         if not fits:
             allowed = ", ".join(names[:8])
-            raise ValueError(f"no figure {word!r}; allowed: such as {allowed} ({len(names)} in all)")
+            raise ValueError(
+                f"no figure {word!r}; allowed: such as {allowed} ({len(names)} in all)"
+            )
         found |= dict.fromkeys(fits)
     return list(found)
 
@@ -177,7 +248,7 @@ def _by_run(
 ) -> pl.DataFrame:
     """A row a run, its outcomes by pair beside."""
     plain = [c for c in measured if not c.startswith(PAIRED)]
-    rows = frame.select(dict.fromkeys(["run", *parameters, *plain]))
+    rows = frame.select(list(dict.fromkeys(["run", *parameters, *plain])))
     for metric in (c for c in measured if c.startswith(PAIRED)):
         held = [_counted(by_pair[run.folder].get(metric.removeprefix(PAIRED))) for run in found]
         shares = [None if h is None else float(h["right"].mean()) for h in held]
@@ -226,7 +297,9 @@ def _mean(rows: pl.DataFrame, metric: str) -> dict | None:
     held = _HELD + metric
     if held in rows.columns:
         every = pl.concat([h for h in rows[held] if h is not None])
-        low, high = mean_interval(every["right"].to_numpy(), every["prompt"].to_list(), bounds=(0, 1))
+        low, high = mean_interval(
+            every["right"].to_numpy(), every["prompt"].to_list(), bounds=(0, 1)
+        )
         pairs = every["pair_id"].n_unique()
         mean = float(every["right"].mean())
         return row | {
@@ -266,7 +339,9 @@ def _keyed(rows: pl.DataFrame, metric: str, keys: list[str]) -> dict[tuple, obje
     values = rows[held if held in rows.columns else metric].to_list()
     found: dict[tuple, object] = {}
     twice = set()
-    for key, value in zip(rows.select(keys).rows() if keys else [()] * len(rows), values, strict=True):
+    for key, value in zip(
+        rows.select(keys).rows() if keys else [()] * len(rows), values, strict=True
+    ):
         if key in found:
             twice.add(key)
         if value is not None:

@@ -1,14 +1,16 @@
 """Recipes: YAML files that name notebooks and their parameters come in, checked steps go out.
 
 A recipe has a `name`, and `steps`, each a notebook with its parameters: one of the kit by its name,
-or one's own by its path. `execution` runs it.
+or one's own by its path. In a sweep a step gets the artefacts of those that it names as `after`, or
+else of all before it. `execution` runs it.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -35,6 +37,7 @@ PARAMETERS: dict[str, Any] = {
     "labelled": list[_Seed],
     "labels": str,
     "method": str,
+    "model": str,
     "n_gaps": _Count,
     "n_pairs": _Count,
     "n_reference": _Count,
@@ -61,9 +64,17 @@ PARAMETERS: dict[str, Any] = {
     "store": str,
     "sweep": str,
     "targets": Literal["hard", "soft"],
+    "teachers": list[Literal["people", "sum", "recommended"]],
     "tie": Literal["abstain", "soft"],
 }
-READ = ("pairs", "rules", "ratings", "labels", "source", "gpu")  # files that have to be there, or names
+READ = (
+    "pairs",
+    "rules",
+    "ratings",
+    "labels",
+    "source",
+    "gpu",
+)  # files that have to be there, or names
 _WRITTEN = ("store",)  # files that may be there
 
 
@@ -82,7 +93,7 @@ def load_recipe(name: str) -> dict:
 
     Returns
     -------
-    ``name``, and ``steps``: notebook and parameters of each. Paths in the file are relative to
+    ``name``, and ``steps``: notebook, parameters and perhaps ``after`` of each. Paths in the file are relative to
     its folder; here they are absolute.
 
     Raises
@@ -125,11 +136,11 @@ def _checked(recipe: object, folder: Path) -> dict:
         raise ValueError("steps is missing or empty; allowed: a list of notebooks")
     found = []
     for number, step in enumerate(steps, start=1):
-        if not isinstance(step, dict) or not {"notebook"} <= set(step) <= {
-            "notebook",
-            "parameters",
-        }:
-            raise ValueError(f"step {number}: {step!r:.60}; allowed keys: notebook, parameters")
+        keys = set(step) if isinstance(step, dict) else set()
+        if not {"notebook"} <= keys <= {"notebook", "parameters", "after"}:
+            raise ValueError(
+                f"step {number}: {step!r:.60}; allowed keys: notebook, parameters, after"
+            )
         given = step.get("parameters") or {}
         if not isinstance(given, dict):
             raise ValueError(f"step {number}: parameters is {given!r:.60}; allowed: a mapping")
@@ -137,8 +148,41 @@ def _checked(recipe: object, folder: Path) -> dict:
         if isinstance(name, str) and name.endswith(".ipynb"):
             name = str(folder / Path(name).expanduser())
         check_parameters(notebook_path(name), given)
-        found.append({"notebook": name, "parameters": absolute(given, folder)})
+        told = {"notebook": name, "parameters": absolute(given, folder)}
+        found.append(told | ({"after": step["after"]} if "after" in step else {}))
+    _check_order(found)
     return recipe | {"steps": found}
+
+
+def _check_order(steps: list[dict]) -> None:
+    """Refuse a step that comes after one that is not before it."""
+    earlier: list[str] = []
+    for number, (name, _, step) in enumerate(named_steps(steps), start=1):
+        after = step.get("after", [])
+        if not isinstance(after, list) or any(one not in earlier for one in after):
+            listed = ", ".join(earlier) or "none"
+            raise ValueError(
+                f"step {number}: after is {after!r:.60}; allowed: a list of earlier steps ({listed})"
+            )
+        earlier.append(name)
+
+
+def named_steps(steps: list[dict]) -> list[tuple[str, int, dict]]:
+    """Name of each step, how often its notebook came till then, and the step.
+
+    Parameters
+    ----------
+    steps
+        Of a recipe; a notebook that comes again is NAME-2, NAME-3 and so on.
+    """
+    times: Counter[str] = Counter()
+    found = []
+    for step in steps:
+        stem = Path(step["notebook"]).name.removesuffix(".ipynb")
+        times[stem] += 1
+        name = stem if times[stem] == 1 else f"{stem}-{times[stem]}"
+        found.append((name, times[stem], step))
+    return found
 
 
 def notebook_path(name: str) -> Path:
@@ -185,7 +229,7 @@ def check_parameters(notebook: Path, parameters: dict) -> None:
             listed = ", ".join(allowed) or "none, it has no cell tagged parameters"
             raise ValueError(f"{notebook.stem}: unknown parameter {name!r}; allowed: {listed}")
         try:
-            TypeAdapter(PARAMETERS.get(name, Any)).validate_python(value, strict=True)
+            _meaning(name).validate_python(value, strict=True)
         except ValidationError as error:
             reason = error.errors()[0]["msg"]
             raise ValueError(
@@ -197,6 +241,11 @@ def check_parameters(notebook: Path, parameters: dict) -> None:
         if judge not in judges.names():
             allowed = ", ".join(judges.names())
             raise ValueError(f"{notebook.stem}: unknown judge {judge!r}; allowed: {allowed}")
+
+
+@cache
+def _meaning(name: str) -> TypeAdapter:
+    return TypeAdapter(PARAMETERS.get(name, Any))
 
 
 def parameters_of(notebook: Path) -> list[str]:

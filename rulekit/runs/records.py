@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import lru_cache
 from importlib.metadata import distribution, version
 from pathlib import Path
 
@@ -91,18 +92,38 @@ def collect_metrics(folder: str | Path) -> dict:
 
 def provenance(recipe: str, steps: list[dict]) -> dict:
     """Where a run comes from: recipe, parameters, commit, data, versions, command."""
-    data = {f"data/{n}": sha256_file(resource(f"data/{n}")) for n in ("pairs.jsonl", "rules.yaml")}
-    given = [step["parameters"].get(name) for step in steps for name in READ]
-    data |= {path: sha256_file(path) for path in given if path and Path(path).is_file()}
     return {
         "recipe": recipe,
         "steps": steps,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "git_commit": kit_commit(),
-        "data_sha256": data,
-        "versions": {"python": platform.python_version(), **{p: version(p) for p in _PACKAGES}},
+        "data_sha256": data_read(steps),
+        "versions": versions(),
         "command": sys.argv,
     }
+
+
+def data_read(steps: list[dict]) -> dict[str, str]:
+    """Hash of each file that the parameters of steps name, and of the kit's own pairs and rules."""
+    data = {f"data/{n}": _hash(resource(f"data/{n}")) for n in ("pairs.jsonl", "rules.yaml")}
+    given = [step["parameters"].get(name) for step in steps for name in READ]
+    return data | {path: _hash(Path(path)) for path in given if path and Path(path).is_file()}
+
+
+def _hash(path: Path) -> str:
+    stat = path.stat()
+    return _hashed(path, stat.st_mtime_ns, stat.st_size)
+
+
+@lru_cache(maxsize=256)
+def _hashed(path: Path, *version: int) -> str:
+    """Hash of a file, read once as long as it is the same."""
+    return sha256_file(path)
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the libraries that runs rest on."""
+    return {"python": platform.python_version(), **{p: version(p) for p in _PACKAGES}}
 
 
 def run_record(

@@ -72,9 +72,7 @@ def table(
     flat = [row["fixed"] | row["parameters"] | row["figures"] | row["origin"] for row in rows]
     times = pl.Series("started", [row["started"] for row in rows], dtype=pl.Datetime("ms", "UTC"))
     frame = frame_of(flat, order).with_columns(
-        times,
-        *(pl.col(c).cast(pl.Float64) for c in _FLOATS),
-        pl.col("judge_calls").cast(pl.Int64),
+        times, *(pl.col(c).cast(pl.Float64) for c in _FLOATS), pl.col("judge_calls").cast(pl.Int64)
     )
     if out is not None:
         write_atomically(out, frame.write_parquet)

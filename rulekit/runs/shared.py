@@ -59,6 +59,7 @@ def execute_step(
     The outcome of `rulekit.runs.step.execute`, which is also its `step.json`.
     """
     folder = running_folder(Path(sweep), address)
+    remove(failed_folder(Path(sweep), address))
     folder.mkdir(parents=True, exist_ok=True)
     given = _put(folder / "artefacts", (step_folder(Path(sweep), a) / "artefacts" for a in before))
     parameters = dict(step["parameters"])
@@ -70,18 +71,26 @@ def execute_step(
         Path(step["notebook"]), step["name"], parameters, folder, nth=step["nth"], forked=forked
     )
     told = {"name": step["name"], "address": address, "started": begun, **outcome}
-    told["node"] = os.uname().nodename
+    told["node"] = os.environ.get("RULEKIT_NODE", os.uname().nodename)
     os.chdir(sweep)
     if outcome["status"] == "done":
         _take_back(given)
         write_json(folder / "step.json", told)
         _move(folder, step_folder(Path(sweep), address))
-        _remove(failed_folder(Path(sweep), address))
     elif outcome["status"] == "failed":
         write_json(folder / "step.json", told)
-        _remove(failed_folder(Path(sweep), address))
         _move(folder, failed_folder(Path(sweep), address))
     return told
+
+
+def record_failure(sweep: Path, address: str, name: str, outcome: dict) -> None:
+    """Note that a step failed which could not note it itself."""
+    folder = running_folder(sweep, address)
+    folder.mkdir(parents=True, exist_ok=True)
+    told = {"name": name, "address": address, **outcome, "status": "failed"}
+    write_json(folder / "step.json", told)
+    remove(failed_folder(sweep, address))
+    _move(folder, failed_folder(sweep, address))
 
 
 def assemble(sweep: str, run: dict, about: dict, forked: Forked | None = None) -> dict:
@@ -103,7 +112,7 @@ def assemble(sweep: str, run: dict, about: dict, forked: Forked | None = None) -
     base = Path(sweep)
     final = base / "runs" / run["name"]
     made = final.with_name(f".{run['name']}")
-    _remove(made)
+    remove(made)
     made.mkdir(parents=True)
     for step in run["steps"]:
         done, failed = (f(base, step["address"]) for f in (step_folder, failed_folder))
@@ -171,8 +180,9 @@ def _link(source: Path, target: Path) -> None:
 def _move(source: Path, target: Path, gone: bool = False) -> None:
     source.replace(target)
     if gone:
-        _remove(target)
+        remove(target)
 
 
-def _remove(folder: Path) -> None:
+def remove(folder: Path) -> None:
+    """Delete a folder, if it is there."""
     shutil.rmtree(folder, ignore_errors=True)

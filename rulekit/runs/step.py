@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from rulekit.files import write_atomically, write_json
+from rulekit.files import write_atomically
 from rulekit.runs import kernel
 from rulekit.runs.records import save_metrics
 
@@ -69,7 +69,13 @@ def execute(
     before = _figures(artefacts / "metrics") if nth > 1 else {}
     error, ran = _papermill(notebook, parameters, running, folder, forked)
     told = {
-        "status": "interrupted" if _gave_up else "done" if error is None else "failed" if ran else "lost",
+        "status": "interrupted"
+        if _gave_up
+        else "done"
+        if error is None
+        else "failed"
+        if ran
+        else "lost",
         "error": error and f"{name}, {error}",
         "cells": _seconds_of_cells(running),
         "peak_memory": _peak_memory(),
@@ -167,9 +173,7 @@ def _code_cells(running: Path) -> list[dict | None]:
         cells = json.loads(running.read_text(encoding="utf-8"))["cells"]
     except (FileNotFoundError, json.JSONDecodeError):  # not begun, or ended while it was written
         return []
-    return [
-        c["metadata"].get("papermill", {}) if c["cell_type"] == "code" else None for c in cells
-    ]
+    return [c["metadata"].get("papermill", {}) if c["cell_type"] == "code" else None for c in cells]
 
 
 def _peak_memory() -> float | None:
@@ -186,6 +190,7 @@ def _costs(path: Path) -> dict:
     """What judges were asked for, by the lines that `rulekit.rating` has written."""
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     told = [json.loads(line) for line in lines]
+    told = [one for one in told if not one["judge"].startswith("recorded")]
     return {
         "judge_calls": sum(one["calls"] for one in told),
         "judge_cost": round(sum(one["cost"] for one in told), 6),

@@ -138,9 +138,7 @@ def values_of(text: str) -> list:
     try:
         found = yaml.load(f"[{text}]", _Loader)
     except yaml.YAMLError:
-        raise ValueError(
-            f"{text!r} is no YAML; allowed: such as 3, 1,3,5, 0:5 or [1, 2]"
-        ) from None
+        raise ValueError(f"{text!r} is no YAML; allowed: such as 3, 1,3,5, 0:5 or [1, 2]") from None
     return _listed(found)
 
 
@@ -149,7 +147,9 @@ class _Loader(yaml.SafeLoader):
 
 
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in pairs if tag.rsplit(":", 1)[1] not in ("int", "float")]
+    first: [
+        (tag, pattern) for tag, pattern in pairs if tag.rsplit(":", 1)[1] not in ("int", "float")
+    ]
     for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 _Loader.add_implicit_resolver(
@@ -161,7 +161,10 @@ _Loader.add_implicit_resolver(
     list("-+0123456789."),
 )
 _Loader.add_constructor(
-    "tag:yaml.org,2002:float", lambda loader, node: float(loader.construct_scalar(node).replace("_", "").replace(".inf", "inf"))
+    "tag:yaml.org,2002:float",
+    lambda loader, node: float(
+        loader.construct_scalar(node).replace("_", "").replace(".inf", "inf")
+    ),
 )
 
 
@@ -186,9 +189,7 @@ def _content(what: str) -> tuple[dict, Path]:
     if not path.is_file():
         raise FileNotFoundError(f"no such file: {path}")
     content = _read(path)
-    if isinstance(content, dict) and "steps" in content:
-        return {"recipe": str(path)}, path.parent
-    return content, path.parent
+    return ({"recipe": str(path)} if "steps" in content else content), path.parent
 
 
 def _read(path: Path) -> dict:
@@ -198,7 +199,8 @@ def _read(path: Path) -> dict:
         raise ValueError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
     except UnicodeDecodeError:
         raise ValueError(f"{path}: not readable as UTF-8") from None
-    if not isinstance(content, dict) or set(content) - _KEYS - _BLOCK:
+    is_recipe = isinstance(content, dict) and "steps" in content
+    if not isinstance(content, dict) or (set(content) - _KEYS - _BLOCK and not is_recipe):
         more = sorted(map(str, set(content) - _KEYS - _BLOCK)) if isinstance(content, dict) else []
         raise ValueError(
             f"{path}: {', '.join(more) or 'no mapping'}; allowed: a mapping with the keys "
@@ -338,7 +340,7 @@ def _told(content: dict) -> list[str]:
 
 def _swept(runs: list[dict], order: list[str]) -> tuple[str, ...]:
     """Names whose values are not the same in all runs."""
-    values = {name: {_key(run.get(name, _key)) for run in runs} for name in order}
+    values = {name: {_key(run[name]) if name in run else "" for run in runs} for name in order}
     return tuple(name for name, found in values.items() if len(found) > 1)
 
 

@@ -35,7 +35,9 @@ _ALWAYS = (
 )
 
 
-def notebook(name: str, notebook: str, parameters: dict, folder: str, nth: int, forked=None) -> dict:
+def notebook(
+    name: str, notebook: str, parameters: dict, folder: str, nth: int, forked=None
+) -> dict:
     """Execute one notebook of a run in the run's folder."""
     os.chdir(folder)
     return step.execute(Path(notebook), name, parameters, Path(folder), nth=nth, forked=forked)
@@ -51,6 +53,7 @@ def main() -> None:
         return
     for name in [*_ALWAYS, *json.loads(sys.argv[1])]:
         _load(name)
+    _warm()
     out = os.dup(1)
     os.dup2(2, 1)  # what a library prints is no answer
     _serve(out)
@@ -62,9 +65,24 @@ def _load(name: str) -> None:
     try:
         found = importlib.import_module(module)
         for part in attribute.split(".") if attribute else ():
+            if not hasattr(found, part):  # a module that its room does not name
+                importlib.import_module(f"{found.__name__}.{part}")
             found = getattr(found, part)
     except Exception:  # the notebook that needs it will say so
         return
+
+
+def _warm() -> None:
+    """Make a page of nothing, so that what that compiles is compiled once for all tasks."""
+    import nbformat
+
+    from rulekit.runs import pages
+
+    new = nbformat.v4
+    output = new.new_output("execute_result", {"text/plain": "1", "text/html": "<p>1</p>"})
+    cell = new.new_code_cell("import os  # x\nf'{1}' + \"2\"", outputs=[output])
+    made = pages.page(new.new_notebook(cells=[new.new_markdown_cell("# A\n`b` $c$"), cell]), "a")
+    pages.document(made.title, [pages.without_title(made)])
 
 
 def _serve(out: int) -> None:
@@ -109,7 +127,14 @@ def _obey(told: dict, running: dict[int, tuple[int, str]], own: tuple[int, ...])
         if not pid:
             _be_the_task(told["task"], folder, own)
     else:
-        words = [sys.executable, "-P", "-m", "rulekit.runs.template", "[]", json.dumps(told["task"])]
+        words = [
+            sys.executable,
+            "-P",
+            "-m",
+            "rulekit.runs.template",
+            "[]",
+            json.dumps(told["task"]),
+        ]
         env = os.environ | {"IPYTHONDIR": folder, "JUPYTER_RUNTIME_DIR": folder}
         pid = subprocess.Popen(words, env=env, start_new_session=True).pid
     running[pid] = told["number"], folder

@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from importlib.util import find_spec
 from pathlib import Path
 
 from rulekit.runs.found import DONE, FAILED, RunFolder, find_runs
@@ -49,11 +50,28 @@ def log_runs(
     ValueError
         For an unknown keeper, or no run in a folder.
     """
+    check_keeper(keeper)
+    found = [run for run in find_runs(folders) if run.status in (DONE, FAILED)]
+    rows = (
+        {row["folder"]: row for row in table([r.folder for r in found]).to_dicts()} if found else {}
+    )
+    return _KEEPERS[keeper]([(run, _content(run, rows[str(run.folder)])) for run in found], uri)
+
+
+def check_keeper(keeper: str) -> None:
+    """Refuse a keeper that is not known or not installed, before anything is run for it.
+
+    Raises
+    ------
+    RuntimeError
+        If it is not installed.
+    ValueError
+        If it is unknown.
+    """
     if keeper not in _KEEPERS:
         raise ValueError(f"unknown keeper {keeper!r}; allowed: {', '.join(_KEEPERS)}")
-    found = [run for run in find_runs(folders) if run.status in (DONE, FAILED)]
-    rows = {row["folder"]: row for row in table([r.folder for r in found]).to_dicts()} if found else {}
-    return _KEEPERS[keeper]([(run, _content(run, rows[str(run.folder)])) for run in found], uri)
+    if find_spec(keeper) is None:
+        raise RuntimeError(f"{keeper} is not installed; pip install 'rulekit[{keeper}]'")
 
 
 def _content(run: RunFolder, row: Mapping[str, object]) -> dict[str, dict]:
@@ -83,11 +101,9 @@ def _allowed(values: Mapping[str, object]) -> dict[str, object]:
 
 
 def _mlflow(runs: list[tuple[RunFolder, dict]], uri: str | None) -> list[str]:
-    try:
-        from mlflow import MlflowClient
-        from mlflow.entities import Metric, Param
-    except ImportError:
-        raise RuntimeError("mlflow is not installed; pip install 'rulekit[mlflow]'") from None
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric, Param
+
     client = MlflowClient(tracking_uri=uri)
     ids = []
     for run, content in runs:

@@ -34,17 +34,21 @@ def comparison_findings(
     """
     said = [_simulated(gaps)]
     for (data,), part in ratings.group_by("data", maintain_order=True):
-        for selector in ("adaptive", "frugal"):
-            rows = part.filter(pl.col("selector") == selector, pl.col("label") == "weighted")
+        for selector, label in (
+            ("adaptive", "weighted"),
+            ("frugal", "weighted"),
+            ("frugal", "sum"),
+        ):
+            rows = part.filter(pl.col("selector") == selector, pl.col("label") == label)
             if len(rows):
                 told = "; ".join(
                     f"{_side(row['gain'], row['se'])} with {row['labelled']} labels"
                     for row in rows.iter_rows(named=True)
                 )
-                rated = rows["rated"].mean()
+                rated, how = rows["rated"].mean(), "weighted" if label == "weighted" else "summed"
                 said.append(
-                    f"{data}: `{selector}`, which has {rated:.0f} rules rated, against the sum of all "
-                    f"rules: {told}."
+                    f"{data}: `{selector}`, which has {rated:.0f} rules rated, {how}, against the sum "
+                    f"of all rules: {told}."
                 )
     sure = calibration.with_columns(over=pl.col("confidence") - pl.col("accuracy")).sort("over")
     for row in (sure.row(-1, named=True), sure.row(0, named=True)):

@@ -105,7 +105,11 @@ def _every(data: Labelled, step: int) -> Labelled:
 
 
 def distillation_report(
-    pairs: pl.DataFrame, rules: RuleSet, scores: Scores, seed: int = 0
+    pairs: pl.DataFrame,
+    rules: RuleSet,
+    scores: Scores,
+    seed: int = 0,
+    measured: pl.DataFrame | None = None,
 ) -> tuple[dict, pl.DataFrame]:
     """What a judge learns from half of another's ratings, measured on the other half of the prompts.
 
@@ -115,6 +119,9 @@ def distillation_report(
         n_pairs pairs and the other judge's scores of them under n_rules rules.
     seed
         Of the halves, of training and of the intervals.
+    measured
+        The pairs of the other half that count, such as those that the kit's judge has not read;
+        by default all of it.
 
     Returns
     -------
@@ -128,10 +135,12 @@ def distillation_report(
 
     scores = scores.of(pairs)
     unseen = np.array(folds(pairs, 2, seed)) == 0
-    seen_pairs, own = pairs.filter(pl.Series(~unseen)), pairs.filter(pl.Series(unseen))
-    teacher = scores.rows(unseen)
+    seen, seen_pairs = scores.rows(~unseen), pairs.filter(pl.Series(~unseen))
+    if measured is not None:
+        unseen &= pairs["pair_id"].is_in(measured["pair_id"].implode()).to_numpy()
+    own, teacher = pairs.filter(pl.Series(unseen)), scores.rows(unseen)
     start = time.perf_counter()
-    judge = distil_encoder_judge(seen_pairs, rules, scores.rows(~unseen), seed=seed)
+    judge = distil_encoder_judge(seen_pairs, rules, seen, seed=seed)
     seconds = time.perf_counter() - start
     rated = {
         "teacher": teacher,

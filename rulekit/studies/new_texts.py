@@ -9,6 +9,8 @@ import numpy as np
 import polars as pl
 
 from rulekit.encoder import Encoder
+from rulekit.inputs import sources
+from rulekit.inputs.pairs import prompt_groups
 from rulekit.inputs.rules import RuleSet
 from rulekit.inputs.sources import Labelled
 from rulekit.judges.contract import Judge, score
@@ -99,6 +101,20 @@ def proposition_findings(table: pl.DataFrame) -> str:
         f"similarity of rule and response {told('cosine')}, of the rule and the nearest sentence "
         f"{told('best_sentence')}."
     )
+
+
+def unread_pairs(pairs: pl.DataFrame, source: str) -> pl.DataFrame:
+    """The pairs whose prompts the kit's offline judge has not learned from.
+
+    Parameters
+    ----------
+    pairs
+        Of ``hh-rule-votes`` or ``xstest``.
+    source
+        The readings of some of them: ``hh-read`` or ``xstest-read``.
+    """
+    read = prompt_groups(sources.load(source)).unique()
+    return pairs.filter(~prompt_groups(pairs).is_in(read.implode()))
 
 
 def direction_table(

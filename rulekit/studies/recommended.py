@@ -128,7 +128,9 @@ def recommended_table(pairs: pl.DataFrame, scores: Scores, found: Recommended) -
     )
 
 
-def recommended_rewards(pairs: pl.DataFrame, labels: list[Labels], fold: np.ndarray) -> np.ndarray:
+def recommended_rewards(
+    pairs: pl.DataFrame, labels: list[Labels], fold: np.ndarray, config: str | None = None
+) -> np.ndarray:
     """Margin of each pair from a frozen reward model trained on the other folds' labels, (n_pairs,).
 
     Parameters
@@ -137,14 +139,23 @@ def recommended_rewards(pairs: pl.DataFrame, labels: list[Labels], fold: np.ndar
         Canonical frame, n_pairs rows.
     labels, fold
         `every` or `named` of `recommended_labels`, and its folds.
-    """
-    from rulekit.training import frozen, load_config
+    config
+        Preset of a frozen model, such as ``smollm2-frozen``; None is the encoder.
 
-    vectors, out = frozen.response_vectors(pairs), np.empty(len(pairs))
-    l2 = load_config(None, task="reward").l2
+    Raises
+    ------
+    ValueError
+        For a preset that is fine-tuned.
+    """
+    from rulekit.training import load_config
+    from rulekit.training.reward_model import frozen_margins
+
+    settings = load_config(config, task="reward")
+    if not settings.frozen:
+        raise ValueError(f"config {config!r} is fine-tuned; allowed: a frozen model")
+    margins, out = frozen_margins(pairs, settings), np.empty(len(pairs))
     for f, one in enumerate(labels):
         target = one.aligned(pairs).target
         seen, test = (fold != f) & ~np.isnan(target), fold == f
-        head = frozen.fit_reward(vectors[seen], target[seen], l2)
-        out[test] = (vectors[test, 0] - vectors[test, 1]) @ head
+        out[test] = margins(target, seen)[test]
     return out

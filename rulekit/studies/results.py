@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from rulekit.information import effective_rules
-from rulekit.inputs.pairs import prompt_groups
+from rulekit.inputs.pairs import prompt_groups, prompt_text
 from rulekit.inputs.rules import RuleSet
 from rulekit.inputs.scores import Scores
 from rulekit.labels import Labels
@@ -20,11 +20,12 @@ from rulekit.studies.gains import truth_of
 from rulekit.studies.phrases import capital, compared, percent, with_interval
 from rulekit.studies.selection_accuracy import accuracy_row, length_margin
 from rulekit.studies.trained import N_FOLDS
-from rulekit.studies.ways import SUM
+from rulekit.studies.ways import SUM, Ways
 
 LABELS_TO_ADD = 30  # what a person labels in half an hour
 _DECISIVE = 0.5
 _FEW_PROMPTS = 30
+_SIDES = {1: "A", -1: "B", 0: "none"}
 
 
 def results_findings(table: pl.DataFrame, reward: pl.DataFrame, figures: dict, known: bool) -> str:
@@ -156,13 +157,6 @@ def rating_figures(scores: Scores) -> dict[str, float]:
     }
 
 
-def clearest_pair(pairs: pl.DataFrame, labels: Labels) -> int:
-    """Row of the pair with the largest margin, among those labelled as it is known if there are any."""
-    truth, size = truth_of(pairs), np.abs(labels.margin)
-    right = (truth != 0) & (labels.preference == truth)
-    return int(np.where(right, size, -1.0).argmax() if right.any() else size.argmax())
-
-
 def preferred(value: int | None) -> str:
     """A preference in words."""
     if value is None:
@@ -194,6 +188,84 @@ def chosen_rules(rules: RuleSet, scores: Scores, selection: Selection, row: int)
             "rule": [rules.texts[j] for j in order],
             "discrepancy": [float(delta[j]) for j in order],
             "speaks": [sides[int(np.sign(delta[j]))] for j in order],
+        }
+    )
+
+
+def chosen_rules_said(frame: pl.DataFrame) -> str:
+    """Who spoke for which response of one pair, and what a sum makes of it, in sentences.
+
+    Parameters
+    ----------
+    frame
+        From `chosen_rules`.
+    """
+    delta = frame["discrepancy"]
+    n_a, n_b = int((delta > 0).sum()), int((delta < 0).sum())
+    for_a, for_b = delta.filter(delta > 0).sum(), delta.filter(delta < 0).sum()
+    said = (
+        f"For A: {n_a} of {len(frame)} rules, δ together {for_a:+.3g}. For B: {n_b}, together "
+        f"{for_b:+.3g}."
+    ).replace("-", "−")
+    if n_a and n_b:
+        said += (
+            " A sum weighs a rule by how loudly it speaks, and by nothing else. Whether one of the "
+            "outvoted rules matters more it cannot know; weights learned from labelled pairs can."
+        )
+    return said
+
+
+def pair_by_ways(ways: Ways, row: int, known: int | None) -> pl.DataFrame:
+    """What each way to label says of one pair, and how many ratings it took.
+
+    Parameters
+    ----------
+    ways
+        From `ways_to_label`.
+    row
+        Which pair.
+    known
+        Its known preference, -1, 0, +1, or None.
+
+    Returns
+    -------
+    A row a way: ``way``, ``ratings``, ``label``, A, B or none, each with its share of the draws
+    where they differ, and ``right``: yes, no, or sometimes; – where nothing is known.
+    """
+    rows = []
+    for name, drawn in ways.labels.items():
+        here = drawn[:, row]
+        shares = [(side, float((here == sign).mean())) for sign, side in _SIDES.items()]
+        some = [(side, share) for side, share in shares if share]
+        told = some[0][0] if len(some) == 1 else ", ".join(f"{s} {percent(x, 0)}" for s, x in some)
+        right = float((here == known).mean()) if known else None
+        word = "–" if right is None else {1.0: "yes", 0.0: "no"}.get(right, "sometimes")
+        rows.append((name, 2 * ways.rated[name], told, word))
+    return pl.DataFrame(rows, schema=["way", "ratings", "label", "right"], orient="row")
+
+
+def labels_beside(pairs: pl.DataFrame, labels: Labels) -> pl.DataFrame:
+    """Labels beside the preferences that somebody gave, pair by pair.
+
+    Parameters
+    ----------
+    pairs, labels
+        n_pairs pairs with preferences, and their labels.
+
+    Returns
+    -------
+    ``pair``, ``prompt``, ``yours`` and ``label``, A, B or none, ``margin``, and ``same``.
+    """
+    labels = labels.aligned(pairs)
+    truth = truth_of(pairs)
+    return pl.DataFrame(
+        {
+            "pair": pairs["pair_id"],
+            "prompt": [prompt_text(p) for p in pairs["prompt"].to_list()],
+            "yours": [_SIDES[t] for t in truth.tolist()],
+            "label": [_SIDES[v] for v in labels.preference.tolist()],
+            "margin": labels.margin.astype(float),
+            "same": labels.preference == truth,
         }
     )
 

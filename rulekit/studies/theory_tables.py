@@ -1,6 +1,6 @@
 """Tables and sentences about exact results: accuracies, counter-examples and regimes come in.
 
-Frames and Markdown go out; notebook 11 shows them.
+Frames and Markdown go out; notebooks 4, 5 and 11 show them.
 """
 
 from __future__ import annotations
@@ -10,11 +10,19 @@ from math import ceil
 
 import numpy as np
 import polars as pl
+from scipy.special import expit
 
+from rulekit.inputs.scores import Scores
+from rulekit.selection import select
 from rulekit.studies.phrases import listed, percent
-from rulekit.theory import CounterExample, vote_information
+from rulekit.theory import CounterExample, best_subset, vote_information
 
 _TESTED = 2  # standard errors of a difference that counts
+LINKS = {  # |δ| → how often a vote is right: from ½ at 0, never falling (A3)
+    "Bradley–Terry, σ(|δ|)": expit,
+    "linear, ½ + |δ| / 4": lambda t: 0.5 + np.asarray(t) / 4,
+    "a step at ½": lambda t: np.select([np.asarray(t) > 0.5, np.asarray(t) > 0], [0.8, 0.55], 0.5),
+}
 
 
 def votes_for_a_bit(accuracies: Sequence[float]) -> pl.DataFrame:
@@ -36,6 +44,64 @@ def votes_for_a_bit(accuracies: Sequence[float]) -> pl.DataFrame:
         n = ceil(1 / bits) if bits else None
         told = float(vote_information([p] * n)) if n else None
         rows.append({"accuracy": p, "bits": bits, "votes": n, "told": told})
+    return pl.DataFrame(rows)
+
+
+def against_every_subset(scores: Scores, k: int) -> pl.DataFrame:
+    """What the k largest |δ| lack to the best of all subsets of k rules, under three links.
+
+    Parameters
+    ----------
+    scores
+        |δ| in [0, 2]; at most about 20 rules, since every subset is tried.
+    k
+        Rules kept.
+
+    Returns
+    -------
+    A row a link of `LINKS`: ``link``, ``pairs`` and ``largest_shortfall`` in bits, over the pairs.
+    """
+    size = np.abs(scores.discrepancy.astype(float))  # (n_pairs, n_rules)
+    chosen = select(scores, k=k, method="max_discrepancy").indices
+    rows = []
+    for name, link in LINKS.items():
+        best = np.array([best_subset(link(t), k)[1] for t in size])
+        pairs = zip(size, chosen, strict=True)
+        found = np.array([vote_information(link(t)[s]) for t, s in pairs])
+        lacks = float((best - found).max())
+        rows.append({"link": name, "pairs": len(size), "largest_shortfall": lacks})
+    return pl.DataFrame(rows)
+
+
+def exchange_rows(example: CounterExample) -> pl.DataFrame:
+    """What each rule of an example tells, before and after a fair coin has exchanged the responses.
+
+    Parameters
+    ----------
+    example
+        One of `rulekit.theory`.
+
+    Returns
+    -------
+    A row a rule: ``rule`` from 0, ``discrepancy`` |δ|, ``accuracy``, the same given that B or A is
+    better, ``for_b`` and ``for_a``, ``bits``, and ``exchanged``, the bits after the exchange.
+    """
+    joint, after = example.probability, example.exchanged()
+    given = joint / joint.sum(axis=0)
+    rows = []
+    for j in range(example.delta.shape[1]):
+        vote = np.sign(example.delta[:, j])
+        rows.append(
+            {
+                "rule": j,
+                "discrepancy": float(np.abs(example.delta[0, j])),
+                "accuracy": example.label_accuracy([j]),
+                "for_b": float(given[vote < 0, 0].sum()),
+                "for_a": float(given[vote > 0, 1].sum()),
+                "bits": example.vote_information([j]),
+                "exchanged": after.vote_information([j]),
+            }
+        )
     return pl.DataFrame(rows)
 
 

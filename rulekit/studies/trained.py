@@ -12,11 +12,11 @@ import polars as pl
 from rulekit.inputs.pairs import folds, prompt_groups
 from rulekit.inputs.scores import Scores
 from rulekit.labels import Labels, label
-from rulekit.measures import adapter_metrics, mean_difference, pairwise_accuracy
+from rulekit.measures import adapter_metrics, mean_difference
 from rulekit.selection.registry import select
 from rulekit.studies.gains import accuracy_table
 from rulekit.studies.phrases import compared, listed, percent, verdict, with_interval
-from rulekit.studies.selection_accuracy import accuracy_row, length_margin
+from rulekit.studies.selection_accuracy import accuracy_row, length_margin, rule_orders
 
 N_FOLDS = 5  # of prompts; with fewer prompts nothing is cross-fitted
 
@@ -61,14 +61,11 @@ def adapter_report(
     over = mean_difference(gain, prompt_groups(pairs).to_numpy())
     figures["recall_over_frequent"] = over.as_dict()
     margins = {"oracle": label(scores, oracle).margin, "rule_adapter": label(scores, named).margin}
-    margins["random"] = label(scores, select(scores, k, "random")).margin
-    decided = margins["oracle"] != 0
-    groups = prompt_groups(pairs).to_numpy()[decided]
-    for name in ("rule_adapter", "random"):
-        right = np.sign(margins["oracle"])[decided]
-        if decided.any():
-            agreement = pairwise_accuracy(margins[name][decided], right, groups)
-            figures[f"{name}_label_agreement"] = agreement.as_dict()
+    margins["random"] = rule_orders(pairs, scores, k, "random")
+    right = np.sign(margins["oracle"])
+    agreement = {name: margins[name] for name in ("rule_adapter", "random")}
+    for row in accuracy_table(pairs, agreement, right).to_dicts():
+        figures[f"{row.pop('name')}_label_agreement"] = row
     return figures, accuracy_table(pairs, margins)
 
 
@@ -169,13 +166,17 @@ def reward_table(
 
 
 def reward_margins(
-    pairs: pl.DataFrame, targets: dict[str, Labels | np.ndarray | None], *, seed: int = 0
+    pairs: pl.DataFrame,
+    targets: dict[str, Labels | np.ndarray | None],
+    *,
+    seed: int = 0,
+    **settings,
 ) -> dict[str, np.ndarray]:
     """Margins of reward models on prompts that they have not seen, and the length of responses.
 
     Parameters
     ----------
-    pairs, targets, seed
+    pairs, targets, seed, settings
         As for `reward_table`.
 
     Returns
@@ -186,7 +187,7 @@ def reward_margins(
 
     margins = {"longer response": length_margin(pairs)}
     for name, target in targets.items():
-        margins[f"trained on {name}"] = cross_fit_rewards(pairs, target, seed=seed)
+        margins[f"trained on {name}"] = cross_fit_rewards(pairs, target, seed=seed, **settings)
     return margins
 
 

@@ -87,6 +87,15 @@ class CounterExample:
             )
         return pl.DataFrame(rows)
 
+    def exchanged(self) -> CounterExample:
+        """The same rules where a fair coin has decided which response is called A."""
+        return _chosen(
+            self.assumption,
+            *exchanged(self.delta, self.probability),
+            len(self.picked),
+            self.measure,
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class SelectionAfterSeeing:
@@ -165,6 +174,25 @@ def exact_information(outcome, probability) -> float:
     return float(kernel.information(a, b, a - b, y[1]) / np.log(2))
 
 
+def exchanged(delta, probability) -> tuple[np.ndarray, np.ndarray]:
+    """A joint distribution after a fair coin has decided which response is called A.
+
+    Parameters
+    ----------
+    delta
+        Discrepancies, or votes, of each outcome, (n_outcomes, n_rules).
+    probability
+        P(outcome, Y), (n_outcomes, 2): columns Y = -1, +1.
+
+    Returns
+    -------
+    delta, (2 n_outcomes, n_rules), and probability, (2 n_outcomes, 2). Each rule by itself now is a
+    symmetric channel: P(vote = Y | Y) is the same for both Y, the mean of what it was.
+    """
+    delta, probability = np.asarray(delta), np.asarray(probability, dtype=np.float64)
+    return np.concatenate([delta, -delta]), np.concatenate([probability, probability[:, ::-1]]) / 2
+
+
 def dependent_rules() -> CounterExample:
     """Three rules, two to choose: the second repeats the first, so its vote adds nothing.
 
@@ -172,7 +200,19 @@ def dependent_rules() -> CounterExample:
     right with 0.7, |δ| = 0.5. With fewer rules dependence could not change a choice.
     """
     delta, probability = _independent([0.8, 0.7], [1.0, 0.5])
-    return _example("votes independent given Y", delta[:, [0, 0, 1]], probability, 2, "votes")
+    return _chosen("votes independent given Y", delta[:, [0, 0, 1]], probability, 2, "votes")
+
+
+def asymmetric_channel() -> CounterExample:
+    """Two rules, one to choose: the quieter one is never wrong when A is preferred.
+
+    Rule 0 has |δ| = 1 and is right with probability 0.78 whichever response is better. Rule 1 has
+    |δ| = 0.5 and is right with 1 if A is better and with 0.5 if B is: less often, 0.75, but its
+    vote for B is a proof, and it tells more, .311 against .240 bits. After a fair coin has
+    exchanged the responses (`CounterExample.exchanged`) it tells .189 bits, less than rule 0.
+    """
+    delta, probability = _independent([[0.78, 0.5], [0.78, 1.0]], [1.0, 0.5])
+    return _chosen("P(vote = Y | Y) the same for both Y", delta, probability, 1, "votes")
 
 
 def unequal_noise() -> CounterExample:
@@ -183,7 +223,7 @@ def unequal_noise() -> CounterExample:
     |μ_j δ_j| / σ_j², not in |δ_j|.
     """
     delta, probability = _independent([0.6, 0.9], [2.0, 1.0])
-    return _example("one non-decreasing g with p_j = g(|δ_j|)", delta, probability, 1, "votes")
+    return _chosen("one non-decreasing g with p_j = g(|δ_j|)", delta, probability, 1, "votes")
 
 
 def reversed_rules() -> CounterExample:
@@ -196,16 +236,16 @@ def reversed_rules() -> CounterExample:
     vote tell the same; with two to choose, there is no choice.
     """
     delta, probability = _independent([0.9, 0.1, 0.7], [1.0, 1.0, 0.5])
-    return _example("every p_j ≥ 1/2", delta, probability, 2, "label")
+    return _chosen("every p_j ≥ 1/2", delta, probability, 2, "label")
 
 
 def selection_after_seeing() -> SelectionAfterSeeing:
     """Two rules, one to look at for each pair: which mutual information is claimed?
 
     Each rule independently is loud (|δ| = 1, right with probability 0.9) or quiet (|δ| = 0.25,
-    right with 0.6), half of the time. Always looking at the same rule is a fixed subset; taking
-    the louder one is none of them, and tells more than either, because the average is over the
-    choices. Its bare vote, with the size forgotten, tells less than its δ.
+    right with 0.6), half of the time. Which rule is louder changes by pair. Looking at the louder
+    one tells .406 bits, at either rule alone .280, at both .471. The bare vote of the louder one,
+    with its size forgotten, tells less than its δ.
     """
     sizes = list(product((1.0, 0.25), repeat=2))
     parts = [_independent([0.9 if s == 1 else 0.6 for s in size], size) for size in sizes]
@@ -233,14 +273,19 @@ def majority_not_monotone() -> MajorityExample:
 
 
 def _independent(accuracy, size) -> tuple[np.ndarray, np.ndarray]:
-    """δ and P(outcome, Y) of independent votes of given sizes, Y equiprobable."""
-    votes = np.array(list(product((1.0, -1.0), repeat=len(accuracy))))
-    p = np.asarray(accuracy)
-    given = [np.where(votes == y, p, 1 - p).prod(axis=1) for y in (-1, 1)]
+    """δ and P(outcome, Y) of independent votes of given sizes, Y equiprobable.
+
+    `accuracy` is that of each rule, (n_rules,), or one row for Y = -1 and one for Y = +1.
+    """
+    votes = np.array(list(product((1.0, -1.0), repeat=len(size))))
+    right = np.broadcast_to(accuracy, (2, len(size)))
+    given = [
+        np.where(votes == y, p, 1 - p).prod(axis=1) for y, p in zip((-1, 1), right, strict=True)
+    ]
     return votes * np.asarray(size), np.stack(given, axis=1) / 2
 
 
-def _example(
+def _chosen(
     assumption: str, delta: np.ndarray, probability: np.ndarray, k: int, measure: str
 ) -> CounterExample:
     """Fill in the choices: |δ| is the same in every outcome, the best subset is searched for."""

@@ -3,10 +3,17 @@ from .config import TrainingConfig as TrainingConfig
 from .config import load_config as load_config
 from .encoder_judge import calibrated as calibrated
 from .encoder_judge import distil_encoder_judge as distil_encoder_judge
-from .encoder_judge import embedded_encoder_judge as embedded_encoder_judge
+from .encoder_judge import kit_encoder_judge as kit_encoder_judge
 from .encoder_judge import train_encoder_judge as train_encoder_judge
 from .engine import TrainingRun as TrainingRun
 from .engine import train as train
+from .language_judge import plan_language_judge as plan_language_judge
+from .language_judge import train_language_judge as train_language_judge
+from .language_judge_config import LanguageJudgeConfig as LanguageJudgeConfig
+from .language_judge_config import load_judge_config as load_judge_config
+from .language_judge_data import Ratings as Ratings
+from .language_judge_data import pair_ratings as pair_ratings
+from .language_judge_data import soft_targets as soft_targets
 from .launcher import follow as follow
 from .launcher import launch as launch
 from .launcher import read_metrics as read_metrics
@@ -21,5 +28,6 @@ from .rule_adapter import cross_fit_adapter as cross_fit_adapter
 from .rule_adapter import top_rules as top_rules
 from .rule_adapter import train_adapter as train_adapter
 from .rule_text_adapter import RuleTextAdapter as RuleTextAdapter
+from .rule_text_adapter import held_out_rules_logits as held_out_rules_logits
 from .rule_text_adapter import held_out_rules_report as held_out_rules_report
 from .rule_text_adapter import train_rule_text_adapter as train_rule_text_adapter

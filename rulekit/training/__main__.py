@@ -1,4 +1,4 @@
-"""`python -m rulekit.training reward|adapter --config …`, alone or under ``torchrun``.
+"""`python -m rulekit.training reward|adapter|judge --config …`, alone or under ``torchrun``.
 
 Prints the plan, refuses what cannot fit, trains, and leaves a model folder. Exit status: 0 done,
 1 the run failed, 2 bad arguments, 143 stopped by SIGTERM or SIGINT with a checkpoint to go on from.
@@ -20,13 +20,12 @@ STOPPED = 143  # 128 + SIGTERM, as a shell reports it
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     parser = argparse.ArgumentParser(
-        prog="rulekit train", description="Train a reward model or a Rule Adapter."
+        prog="rulekit train", description="Train a reward model, a Rule Adapter or a judge."
     )
-    parser.add_argument("task", choices=("reward", "adapter"))
+    parser.add_argument("task", choices=("reward", "adapter", "judge"))
     parser.add_argument(
         "--config",
-        default="encoder-frozen",
-        help="a preset (encoder-frozen, encoder-cpu, llama-1b, paper-8b, h200-8b) or a .yaml file",
+        help="of a judge: smollm2-judge (the default), llama-8b-judge or a .yaml file; else a preset (encoder-frozen, encoder-cpu, llama-1b, paper-8b, h200-8b) or a .yaml file",
     )
     parser.add_argument(
         "-p",
@@ -53,11 +52,15 @@ def main(argv: list[str] | None = None) -> int:
     from rulekit.training.config import load_config, read_yaml
 
     try:
+        if arguments.task == "judge":
+            from rulekit.training.language_judge_command import run
+
+            return run(arguments, _provenance(arguments.provenance), STOPPED)
         given = {name: read_yaml(value, f"-p {name}") for name, value in arguments.p}
         unset = [name for name, value in given.items() if value is None]
         if given.setdefault("task", arguments.task) != arguments.task:
             raise ValueError(f"-p task is {given['task']!r}; allowed: {arguments.task!r}, as told")
-        config = load_config(arguments.config, unset=unset, **given)
+        config = load_config(arguments.config or "encoder-frozen", unset=unset, **given)
         if config.train is None:
             raise ValueError("train is not set; allowed: a file of pairs or a named source")
         told = _provenance(arguments.provenance)
@@ -71,6 +74,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _provenance(file: str | None) -> dict:
+    """What a JSON file says for the model's card; nothing without a file."""
     if file is None:
         return {}
     try:
@@ -109,7 +113,7 @@ def _run(config, output: Path, only_plan: bool, resume: bool, told: dict) -> int
     )
     if only_plan:
         if config.frozen:
-            print("a head on the frozen encoder: seconds, there is nothing to plan")
+            print("a head on a frozen model: there is nothing to plan")
         return 0
     if result.stopped:
         print(f"rulekit train: stopped; run again to go on from {output}", file=sys.stderr)

@@ -40,6 +40,14 @@ adapter = rk.training.RuleAdapter.load(folder)
 named = adapter.select(pairs, k=5)  # of N_LABELS rules
 ```
 """
+_USE_STATES = """\
+```python
+import rulekit as rk
+
+model = rk.RewardModel.load(folder)  # reads BASE for it
+rewards = model.rewards(pairs)  # (n_pairs, 2)
+```
+"""
 
 
 def write_card(
@@ -83,8 +91,9 @@ def write_card(
     base, told_of_base = _base(config)
     kind = "reward model" if config.task == "reward" else "Rule Adapter"
     halved = config.precision == "bf16-stochastic" or (config.lora and config.lora.quantize)
-    whole = not (config.frozen and config.task == "adapter")
-    use = _USE if whole else _USE_HEAD
+    whole = not config.frozen or (config.task == "reward" and not config.reads_states)
+    use = _USE if whole else _USE_STATES if config.reads_states else _USE_HEAD
+    reads = "states" if config.reads_states else config.frozen
     lines = [
         "---",
         f"library_name: {'transformers' if whole else 'rulekit'}",
@@ -95,11 +104,11 @@ def write_card(
         "",
         f"# {kind[0].upper()}{kind[1:]} from {_code(base)}",
         "",
-        f"{_PURPOSE[config.task]} {_READS[config.task, config.frozen]}",
+        f"{_PURPOSE[config.task]} {_READS[config.task, reads]}",
         "",
-        use.replace("N_LABELS", str(n_labels)).replace(
-            "DTYPE", "bfloat16" if halved else "float32"
-        ),
+        use.replace("N_LABELS", str(n_labels))
+        .replace("DTYPE", "bfloat16" if halved else "float32")
+        .replace("BASE", base),
         *([_BFLOAT16, ""] if halved else []),
         "## Data",
         "",
@@ -218,6 +227,11 @@ _PURPOSE = {
 _READS = {
     ("reward", False): "It reads prompt and response.",
     ("reward", True): "It reads the response alone: its chat template leaves the prompt out.",
+    (
+        "reward",
+        "states",
+    ): "It is a linear layer on the mean state of the response, behind its prompt, at "
+    "one layer of the model, whose weights are as they were.",
     ("adapter", False): "Both responses, in alphabetical order, stand in one assistant message.",
     ("adapter", True): "It is a linear layer on the vectors of the prompt and of both responses.",
 }

@@ -53,11 +53,15 @@ class TrainingConfig(BaseModel):
         ``reward``: one scalar a response, trained on pairs. ``adapter``: one logit a rule, trained
         on the rules selected for a pair.
     frozen
-        Fit only a head on the vectors of the kit's encoder, in seconds: by `l2` for rewards, by
-        `epochs`, `learning_rate` and `weight_decay` for an adapter. Of the other settings only
+        Fit only a head, in seconds: on the vectors of the kit's encoder by `l2` for rewards, by
+        `epochs`, `learning_rate` and `weight_decay` for an adapter; for rewards also on the states
+        of any other `model`, one pass over the texts, which is kept. Of the other settings only
         those that `applied` names go with it.
     l2
         Ridge penalty on the head of a frozen reward model, positive.
+    layer
+        Blocks that the states of a frozen language model have passed; None takes the layer with the
+        least loss in a cross-validation inside the pairs that are trained on.
     model
         Name or folder that `AutoModelForSequenceClassification` and `AutoTokenizer` load;
         ``minilm`` is the kit's offline encoder.
@@ -143,6 +147,7 @@ class TrainingConfig(BaseModel):
     task: Literal["reward", "adapter"] = "reward"
     frozen: bool = False
     l2: float = Field(30.0, gt=0)
+    layer: int | None = Field(None, ge=1)
     model: str = "minilm"
     revision: str | None = None
     random_weights: bool = False
@@ -214,10 +219,12 @@ class TrainingConfig(BaseModel):
                 f"{other} with lora.quantize; allowed: one of them, only weights that are read can "
                 "be held in 4 bits, and they stay whole"
             )
-        if self.frozen and (self.model, self.objective) not in _FROZEN_KINDS:
+        if self.frozen and self.objective == "margin":
+            raise ValueError("objective 'margin' with frozen; allowed: 'soft' or 'bradley_terry'")
+        if self.reads_states and self.task == "adapter":
             raise ValueError(
-                f"model {self.model!r}, objective {self.objective!r} with frozen; allowed: 'minilm' "
-                "with 'soft' or 'bradley_terry'"
+                f"model {self.model!r} with frozen and task 'adapter'; allowed: 'minilm', or task "
+                "'reward'"
             )
         if self.frozen and self.epochs != int(self.epochs):
             raise ValueError(f"epochs is {self.epochs} with frozen; allowed: whole numbers")
@@ -226,9 +233,15 @@ class TrainingConfig(BaseModel):
         return self
 
     @property
+    def reads_states(self) -> bool:
+        """Whether a head is fitted to the states of a frozen language model."""
+        return self.frozen and self.model != "minilm"
+
+    @property
     def reading(self) -> tuple[int, str]:
         """Longest sequence, and whether a longer one is cut at its ``start`` or its ``end``."""
-        return (MAX_TOKENS, "end") if self.frozen else (self.max_tokens, "start")
+        encoder = self.frozen and not self.reads_states
+        return (MAX_TOKENS, "end") if encoder else (self.max_tokens, "start")
 
     def applied(self) -> dict:
         """The settings that this run uses: those of its task, frozen or not."""
@@ -247,21 +260,26 @@ class TrainingConfig(BaseModel):
                 continue
             allowed = f"with {_BELONGS.get(name)}"
             if self.frozen:
-                allowed = ", ".join(sorted(_FROZEN[self.task]))
-            kind = " on a frozen encoder" if self.frozen else ""
+                allowed = ", ".join(sorted(self._of_a_head()))
+            kind = " on a frozen model" if self.frozen else ""
             raise ValueError(f"{name}: not used by task {self.task!r}{kind}; allowed: {allowed}")
 
     def _uses(self, name: str) -> bool:
         if self.frozen:
-            return name in _FROZEN[self.task]
+            return name in self._of_a_head()
         here = {f"task {self.task!r}", f"objective {self.objective!r}"}
         return name not in _BELONGS or _BELONGS[name] in here
+
+    def _of_a_head(self) -> set[str]:
+        """Settings that go with a head on a frozen model."""
+        return _FROZEN[self.task] | (_OF_STATES if self.reads_states else set())
 
 
 # What belongs to one task, objective or way alone. A preset's values that do not apply are left
 # out, so that every preset serves both tasks.
 _BELONGS = {
     "l2": "frozen",
+    "layer": "frozen",
     "objective": "task 'reward'",
     "margin_scale": "objective 'margin'",
     "center": "task 'reward'",
@@ -274,7 +292,7 @@ _FROZEN = {
     "reward": _ALWAYS | {"objective", "l2"},
     "adapter": _ALWAYS | {"epochs", "learning_rate", "weight_decay", "rules", "k"},
 }
-_FROZEN_KINDS = [("minilm", "soft"), ("minilm", "bradley_terry")]
+_OF_STATES = {"layer", "revision", "max_tokens", "too_long", "token_budget", "precision"}
 
 
 def load_config(
@@ -322,6 +340,7 @@ def load_config(
     kind = TrainingConfig.model_construct(
         task="adapter" if values.get("task") == "adapter" else "reward",
         frozen=values.get("frozen", base.get("frozen", False)),
+        model=values.get("model", base.get("model", "minilm")),
     )
     base = {name: value for name, value in base.items() if kind._uses(name)}
     try:

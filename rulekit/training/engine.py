@@ -27,7 +27,7 @@ from rulekit.inputs.identity import Identity
 from rulekit.inputs.rules import numbered_ids
 from rulekit.labels import Labels
 from rulekit.selection.registry import Selection
-from rulekit.training import frozen, models, run_folder, targets
+from rulekit.training import frozen, frozen_language, models, run_folder, targets
 from rulekit.training.batches import Examples
 from rulekit.training.card import write_card
 from rulekit.training.config import TrainingConfig, load_config
@@ -147,7 +147,7 @@ def train(
         finished there is returned as it is. False removes the checkpoints and begins anew.
     on_plan, only_plan
         Called with the plan before anything is loaded, such as ``print``; stop behind it. A head on
-        the frozen encoder has no plan.
+        a frozen model has no plan.
 
     Returns
     -------
@@ -183,7 +183,9 @@ def train(
     )
     if not config.frozen:
         processes = int(os.environ.get("WORLD_SIZE", "1"))
-        expected = plan(config, run.examples.tokens, n_labels=len(run.labels), processes=processes)
+        held_out = None if run.held_examples is None else run.held_examples.tokens
+        tokens, labels = run.examples.tokens, len(run.labels)
+        expected = plan(config, tokens, held_out=held_out, n_labels=labels, processes=processes)
         if on_plan is not None:
             on_plan(expected)
         expected.check()
@@ -236,9 +238,8 @@ def trained(
 
 def _prepared(config: TrainingConfig, output: Path, data: targets.Data, evaluation) -> _Prepared:
     """Tokenised examples to train on and to measure on, and what the logits are called."""
-    tokenizer = (
-        frozen.load_tokenizer(config.task) if config.frozen else models.load_tokenizer(config)
-    )
+    encoder = config.frozen and not config.reads_states
+    tokenizer = frozen.load_tokenizer(config.task) if encoder else models.load_tokenizer(config)
     rules = Identity() if config.task == "reward" else data.target.identity.rules
     held = None
     if evaluation[0] is not None:
@@ -281,18 +282,19 @@ def _finished(run: _Prepared) -> TrainingRun | None:
 
 
 def _fit_head(run: _Prepared, resume: bool, told: dict) -> TrainingRun:
-    """A head on the encoder's vectors; there is nothing to go on from."""
+    """A head on a frozen model; there is nothing to go on from but states that were read before."""
     if (processes := int(os.environ.get("WORLD_SIZE", "1"))) > 1:
         raise ValueError(f"{processes} processes with frozen; allowed: 1, it takes seconds")
     run_folder.begin(run.output, run.config, run.identity, resume)
-    head, metrics = frozen.fit(run.config, run.data.pairs, run.examples), {}
+    kind = frozen_language if run.config.reads_states else frozen
+    head, metrics = kind.fit(run.config, run.data.pairs, run.examples), {}
 
     def write(folder: Path, note: Note) -> None:
-        frozen.write(folder, head, note)
+        kind.write(folder, head, note, run.config)
 
     _leave(run, told, write, "what was there is untouched")
     if run.held is not None:
-        metrics = frozen.held_out(head, run.config, run.held.pairs, run.held_examples)
+        metrics = kind.held_out(head, run.config, run.held.pairs, run.held_examples)
     _report(run, metrics, told, write if run.config.task == "adapter" else _write_note)
     return TrainingRun(run.output, run.config, metrics)
 

@@ -256,8 +256,8 @@ def held_out(
     return held_out_metrics(logits.astype(np.float32), examples, config)
 
 
-def write(folder: Path, head: np.ndarray | LinearHead, note: Note) -> None:
-    """Write what `fit` gave into a new folder."""
+def write(folder: Path, head: np.ndarray | LinearHead, note: Note, config: TrainingConfig) -> None:
+    """Write what `fit` gave under these settings into a new folder."""
     if isinstance(head, LinearHead):
         write_adapter(folder / ADAPTER, head, note.identity, note.metrics)
     else:

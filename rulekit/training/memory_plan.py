@@ -6,9 +6,7 @@
 from __future__ import annotations
 
 import os
-import time
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 
@@ -49,7 +47,11 @@ class Plan:
     flops
         Floating-point operations of the run, recomputation left out; None without data.
     seconds
-        At `UTILISATION` of the device's peak; None without data or for a device of unknown peak.
+        Of training and of measuring the held-out pairs: on a GPU at `UTILISATION` of its peak, on a
+        CPU as a block of the model took here in the precision that is trained; None without data or
+        for a device of unknown peak.
+    timed
+        What the time rests on, in words.
     """
 
     parameters: int
@@ -64,6 +66,7 @@ class Plan:
     tokens: int | None
     flops: float | None
     seconds: float | None
+    timed: str = ""
 
     @property
     def total_gb(self) -> float:
@@ -110,9 +113,7 @@ class Plan:
                 f"run          {self.steps:>15,} steps, {self.tokens:,} tokens, {self.flops:.2e} operations"
             )
         if self.seconds is not None:
-            lines.append(
-                f"time         {self.seconds / 60:>12.1f} min at {UTILISATION:.0%} of the device's peak"
-            )
+            lines.append(f"time         {self.seconds / 60:>12.1f} min {self.timed}")
         return "\n".join(lines)
 
 
@@ -120,6 +121,7 @@ def plan(
     config: TrainingConfig,
     tokens: np.ndarray | None = None,
     *,
+    held_out: np.ndarray | None = None,
     n_labels: int = 1,
     processes: int = 1,
 ) -> Plan:
@@ -131,6 +133,8 @@ def plan(
         Settings of the run; only the model's configuration is read, no weights.
     tokens
         Tokens of each training example, (n,); None leaves steps and time out.
+    held_out
+        Tokens of each held-out example, (n,), which are read once each time they are measured.
     n_labels
         Logits of the model.
     processes
@@ -166,6 +170,7 @@ def plan(
     activations = config.token_budget * activation_bytes(described, config)
     device, available, peak = _device(config)
     flops = seconds = steps = passed = None
+    timed = ""
     if tokens is not None:
         per_epoch = -(-len(tokens) // config.pairs_per_step)
         steps = config.max_steps or int(np.ceil(config.epochs * per_epoch))
@@ -174,7 +179,24 @@ def plan(
         attention = 2 * described.num_hidden_layers * described.hidden_size * lengths
         per_token = (4 if config.lora else 6) * (counts.total - counts.embedding) + 3 * attention
         flops = float(per_token) * passed
-        seconds = None if peak is None else flops / (peak * UTILISATION * processes)
+        measured = 1 + (steps // config.evaluate_every if config.evaluate_every else 0)
+        read = 0 if held_out is None else int(np.sum(held_out)) * measured
+        if device == "cpu":
+            times = _unit_times(described, config, tokens)
+            layers = described.num_hidden_layers
+            seconds = times.run(
+                layers=layers,
+                again=layers - _kept_layers(layers, config),
+                tokens=-(-passed // processes),
+                held_out=-(-read // processes),
+                steps=steps,
+                trainable=counts.trainable,
+            )
+            timed = f"as one block takes here in {_PRODUCTS[config.precision]}"
+        elif peak is not None:
+            whole = flops * (1 + read / passed / 3)  # a third of training's is the forward pass
+            seconds = whole / (peak * UTILISATION * processes)
+            timed = f"at {UTILISATION:.0%} of the device's peak"
     return Plan(
         parameters=counts.total,
         trainable=counts.trainable,
@@ -188,7 +210,21 @@ def plan(
         tokens=passed,
         flops=flops,
         seconds=seconds,
+        timed=timed,
     )
+
+
+_PRODUCTS = {"float32": "float32", "bf16": "bfloat16", "bf16-stochastic": "bfloat16"}
+
+
+def _unit_times(described, config: TrainingConfig, tokens: np.ndarray):
+    """Of a block on this CPU; the state of the random numbers stays as it is."""
+    import torch
+
+    from rulekit.training.step_time import unit_times
+
+    with torch.random.fork_rng(devices=[]):
+        return unit_times(described, config, tokens)
 
 
 @dataclass(frozen=True)
@@ -329,25 +365,8 @@ def _device(config: TrainingConfig) -> tuple[str, float, float | None]:
         )
         found = ("cuda", float(properties.total_memory), known)
     else:
-        found = (
-            "cpu",
-            float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")),
-            _cpu_peak(),
-        )
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        found = ("cpu", float(memory), None)
     if config.device_memory_gb is not None:
         return found[0], config.device_memory_gb * _GB, found[2]
     return found
-
-
-@cache
-def _cpu_peak(n: int = 1024) -> float:
-    """Float32 operations a second of this machine's matrix product, the best of a few."""
-    import torch
-
-    a = torch.ones(n, n)
-    best = float("inf")
-    for _ in range(4):
-        start = time.perf_counter()
-        a @ a
-        best = min(best, time.perf_counter() - start)
-    return 2 * n**3 / best

@@ -6,12 +6,13 @@ what is saved loads without this kit.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.util
 import os
 import re
 import types
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import torch
@@ -209,7 +210,7 @@ def dropped_head(config: TrainingConfig, labels: list[str]) -> list[str]:
     ]
 
 
-def read(kind, config: TrainingConfig, **kwargs):
+def read(kind, config: TrainingConfig, /, **kwargs):
     """What a class of transformers reads from the model of the settings.
 
     Parameters
@@ -226,7 +227,7 @@ def read(kind, config: TrainingConfig, **kwargs):
     FileNotFoundError
         If the model is neither a folder nor one that the hub gives.
     """
-    path = _path(config.model)
+    path = path_of(config.model)
     try:
         return kind.from_pretrained(path, revision=config.revision, **kwargs)
     except (OSError, HFValidationError) as error:
@@ -239,9 +240,7 @@ def read(kind, config: TrainingConfig, **kwargs):
 
 def _read_weights(config: TrainingConfig, **kwargs) -> PreTrainedModel:
     """The pretrained classifier; a head that is new or of another size starts at random."""
-    before = logging.get_verbosity()
-    logging.set_verbosity_error()  # its report of weights found and missing: what counts is below
-    try:
+    with without_report():
         model, report = read(
             AutoModelForSequenceClassification,
             config,
@@ -249,8 +248,6 @@ def _read_weights(config: TrainingConfig, **kwargs) -> PreTrainedModel:
             output_loading_info=True,
             **kwargs,
         )
-    finally:
-        logging.set_verbosity(before)
     for problem in ("missing_keys", "mismatched_keys"):
         other = [
             str(k) for k in report[problem] if not re.search(r"score|classifier|pooler", str(k))
@@ -262,6 +259,17 @@ def _read_weights(config: TrainingConfig, **kwargs) -> PreTrainedModel:
                 "head (and a pooler) may start anew"
             )
     return model
+
+
+@contextlib.contextmanager
+def without_report() -> Iterator[None]:
+    """No report of weights found and missing: what counts of it, the kit says itself."""
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 def read_packed(model: PreTrainedModel) -> PreTrainedModel:
@@ -451,8 +459,8 @@ def _four_bits(config: TrainingConfig):
     )
 
 
-def _path(model: str) -> str:
-    """`minilm` is the kit's pinned encoder; anything else is a folder or a name on the hub."""
+def path_of(model: str) -> str:
+    """Where transformers reads a model from: `minilm` is the kit's pinned encoder; anything else is a folder or a name on the hub."""
     if model == "minilm":
         from rulekit.encoder import folder
 

@@ -201,18 +201,38 @@ class PlainModel:
         FileExistsError
             If it holds something else.
         """
-        target = Path(folder).expanduser().resolve()
-        if target == self.folder:
-            return target
-        occupied = target.exists() and not (target.is_dir() and not any(target.iterdir()))
-        if occupied and not (target / "config.json").is_file():
-            raise FileExistsError(
-                f"{target} holds something else than a model; allowed: a new or empty folder"
-            )
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as staging:
-            shutil.copytree(self.folder, Path(staging) / "new")
-            if target.exists():
-                target.rename(Path(staging) / "old")
-            (Path(staging) / "new").rename(target)
+        return copied(self.folder, folder, "config.json")
+
+
+def copied(source: Path, folder: str | Path, sign: str) -> Path:
+    """Copy a model's folder: all of it or nothing.
+
+    Parameters
+    ----------
+    source
+        What is copied.
+    folder
+        A new or empty one, or one with a model, which gives way.
+    sign
+        The file that a folder with a model has.
+
+    Raises
+    ------
+    FileExistsError
+        If it holds something else.
+    """
+    target = Path(folder).expanduser().resolve()
+    if target == source:
         return target
+    occupied = target.exists() and not (target.is_dir() and not any(target.iterdir()))
+    if occupied and not (target / sign).is_file():
+        raise FileExistsError(
+            f"{target} holds something else than a model; allowed: a new or empty folder"
+        )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as staging:
+        shutil.copytree(source, Path(staging) / "new")
+        if target.exists():
+            target.rename(Path(staging) / "old")
+        (Path(staging) / "new").rename(target)
+    return target

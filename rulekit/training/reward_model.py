@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import polars as pl
 
 from rulekit.inputs.pairs import folds
 from rulekit.labels import Labels
-from rulekit.training import engine, frozen, targets
+from rulekit.training import engine, frozen, frozen_language, targets
 from rulekit.training.config import TrainingConfig, load_config
 from rulekit.training.plain_model import PlainModel
 
@@ -23,7 +24,8 @@ class RewardModel:
 
     A plain folder that `AutoModelForSequenceClassification` and `AutoTokenizer` load, read here by
     packed passes. One on the frozen encoder reads the response alone: its chat template leaves the
-    prompt out.
+    prompt out. One on a frozen language model is a head and the name of the model, which only this
+    class reads.
 
     Parameters
     ----------
@@ -47,7 +49,8 @@ class RewardModel:
     """
 
     def __init__(self, folder: str | Path) -> None:
-        self._model = PlainModel(folder)
+        states = (Path(folder).expanduser() / frozen_language.HEAD).is_file()
+        self._model = frozen_language.StatesModel(folder) if states else PlainModel(folder)
         if self._model.note.task != "reward":
             raise ValueError(f"{folder} holds an adapter; allowed: a reward model")
         if (n := self._model.n_labels) != 1:
@@ -111,8 +114,9 @@ def train_reward(
         None takes the column `preference`.
     config, settings
         ``encoder-frozen``, the default: a head on the vectors of the offline encoder, in seconds,
-        which reads responses and not prompts. ``encoder-cpu``, ``llama-1b``, ``paper-8b``,
-        ``h200-8b``, a YAML file or a `TrainingConfig`: the model is fine-tuned. Fields of
+        which reads responses and not prompts. ``smollm2-frozen``: a head on the states of a small
+        language model, one pass over the texts. ``encoder-cpu``, ``smollm2-reward``, ``llama-1b``,
+        ``paper-8b``, ``h200-8b``, a YAML file or a `TrainingConfig`: the model is fine-tuned. Fields of
         `TrainingConfig` given beside it take the place of its own; one that the run would not look
         at is refused.
     output
@@ -174,7 +178,7 @@ def cross_fit_rewards(
     Parameters
     ----------
     pairs, labels, config, settings
-        As for `train_reward`; on the frozen encoder nothing is written.
+        As for `train_reward`; on a frozen model nothing is written but its states into the cache.
     n_folds
         Models trained, each on the prompts of all other folds.
     seed
@@ -185,15 +189,49 @@ def cross_fit_rewards(
     )
     data = targets.aligned("reward", pairs, labels)
     fold, out = np.array(folds(pairs, n_folds, seed)), np.empty(len(pairs))
-    vectors = frozen.response_vectors(pairs) if config.frozen else None
+    margins = frozen_margins(pairs, config) if config.frozen else None
     known = ~np.isnan(data.target)
     for f in range(n_folds):
         test, seen = fold == f, (fold != f) & known
-        if config.frozen:
-            head = frozen.fit_reward(vectors[seen], data.target[seen], config.l2)
-            out[test] = (vectors[test, 0] - vectors[test, 1]) @ head
+        if margins is not None:
+            out[test] = margins(data.target, seen)[test]
         else:
             part = data.rows(seen)
             model = engine.trained(RewardModel, part.pairs, part.target, config, output=None)
             out[test] = model.margin(pairs.filter(pl.Series(test)))
     return out
+
+
+def frozen_margins(
+    pairs: pl.DataFrame, config: TrainingConfig
+) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """What fits a head on a frozen model to some pairs and gives the margins of all.
+
+    Parameters
+    ----------
+    pairs
+        Canonical frame, n_pairs rows; they are read once, whatever is fitted.
+    config
+        Settings of a frozen reward model.
+
+    Returns
+    -------
+    A function of targets P(A is preferred), (n_pairs,), and of the pairs to learn from, a mask
+    (n_pairs,), that gives float (n_pairs,).
+    """
+    if config.reads_states:
+        states = frozen_language.response_states(pairs, config)
+
+        def margins(target: np.ndarray, seen: np.ndarray) -> np.ndarray:
+            part, of = states.rows(seen), pairs.filter(pl.Series(seen))
+            head = frozen_language.fit_states(part, target[seen], of, config.l2, config.seed)
+            return np.subtract(*head.rewards(states).T)
+
+        return margins
+    vectors = frozen.response_vectors(pairs)
+
+    def margins_of_vectors(target: np.ndarray, seen: np.ndarray) -> np.ndarray:
+        head = frozen.fit_reward(vectors[seen], target[seen], config.l2)
+        return (vectors[:, 0] - vectors[:, 1]) @ head
+
+    return margins_of_vectors

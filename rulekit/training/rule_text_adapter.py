@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
-from rulekit.encoder import Encoder
 from rulekit.files import watched, write_atomically
 from rulekit.inputs.identity import Identity
 from rulekit.inputs.pairs import folds, prompt_groups
 from rulekit.inputs.rules import RuleSet
 from rulekit.measures import auc, auc_resampled, bootstrap, mean_interval
 from rulekit.selection.registry import Selection
-from rulekit.training.frozen import features
+from rulekit.training.config import TrainingConfig
 from rulekit.training.rule_adapter import top_rules
+from rulekit.training.rule_text_reader import TextReader, text_reader
 
 FIT = {"epochs": 60, "learning_rate": 1e-2, "weight_decay": 1.0}
 _RESAMPLES = 500
@@ -35,23 +35,25 @@ class RuleTextAdapter:
     Attributes
     ----------
     weight
-        How much each dimension of the encoder counts where prompt, responses' mean and responses'
-        distance meet the rule, (3, dim).
+        How much each dimension counts where a block of the pair meets the rule, (n_blocks, dim):
+        of the encoder prompt, responses' mean and responses' distance, of a language model the
+        last two.
     direction
         What makes a rule likely whatever the pair, (dim,).
     bias
         A number.
+    reader
+        What gives the vectors.
     """
 
-    weight: np.ndarray  # (3, dim)
+    weight: np.ndarray  # (n_blocks, dim)
     direction: np.ndarray  # (dim,)
     bias: float
+    reader: TextReader = field(default_factory=TextReader)
 
     def logits(self, pairs: pl.DataFrame, rules: RuleSet) -> np.ndarray:
         """Log-odds that a rule is among the selected, (n_pairs, n_rules)."""
-        x = features(pairs).reshape(len(pairs), 3, -1)  # (n_pairs, 3, dim)
-        e = rule_vectors(rules)
-        return (x * self.weight).sum(axis=1) @ e.T + e @ self.direction + self.bias
+        return _apply(self, self.reader.blocks(pairs), self.reader.rules(rules))
 
     def probabilities(self, pairs: pl.DataFrame, rules: RuleSet) -> np.ndarray:
         """P(rule is among the selected) for each pair and rule, (n_pairs, n_rules)."""
@@ -63,28 +65,22 @@ class RuleTextAdapter:
 
     def save(self, path: str | Path) -> Path:
         """Write as .npz, atomically."""
-        return write_atomically(
-            path,
-            lambda p: np.savez(p, weight=self.weight, direction=self.direction, bias=self.bias),
-        )
+        content = {"weight": self.weight, "direction": self.direction, "bias": self.bias}
+        return write_atomically(path, lambda p: np.savez(p, **content, **self.reader.told()))
 
     @classmethod
     def load(cls, path: str | Path) -> RuleTextAdapter:
         """Read what `save` wrote."""
         with np.load(path) as file:
-            return cls(file["weight"], file["direction"], float(file["bias"]))
-
-
-def rule_vectors(rules: RuleSet) -> np.ndarray:
-    """Encoder vectors of the rules' texts, scaled as those of the pairs, (n_rules, dim)."""
-    vectors = Encoder.load().embed(list(rules.texts))
-    return vectors * np.float32(np.sqrt(vectors.shape[1]))
+            form = file["weight"], file["direction"], float(file["bias"])
+            return cls(*form, TextReader.of(file))
 
 
 def train_rule_text_adapter(
     pairs: pl.DataFrame,
     rules: RuleSet,
     selection: Selection,
+    config: TrainingConfig | str | Path | dict | None = None,
     *,
     epochs: int = FIT["epochs"],
     learning_rate: float = FIT["learning_rate"],
@@ -100,6 +96,9 @@ def train_rule_text_adapter(
         The rules that may be named; their texts are read.
     selection
         The rules to be named, found by the ids of pairs and rules, (n_pairs, k).
+    config
+        A frozen language model that reads pairs and rules, such as ``smollm2-frozen``; None is the
+        encoder.
     epochs, learning_rate, weight_decay
         Of AdamW on full batches.
 
@@ -110,11 +109,13 @@ def train_rule_text_adapter(
     Raises
     ------
     ValueError
-        If pairs, selection and rules do not belong together.
+        If pairs, selection and rules do not belong together, or the settings are of another kind.
     """
-    x, e, mask = features(pairs), rule_vectors(rules), _mask(pairs, rules, selection)
+    mask, reader = _mask(pairs, rules, selection), text_reader(pairs, rules, config)
     with _one_thread():
-        return _fit(x, e, mask, epochs, learning_rate, weight_decay)
+        form = reader.blocks(pairs), reader.rules(rules)
+        fitted = _fit(*form, mask, epochs, learning_rate, weight_decay)
+    return replace(fitted, reader=reader)
 
 
 def _mask(pairs: pl.DataFrame, rules: RuleSet, selection: Selection) -> np.ndarray:
@@ -142,12 +143,12 @@ def _one_thread() -> Iterator[None]:
 
 
 def _fit(x: np.ndarray, e: np.ndarray, mask: np.ndarray, epochs, learning_rate, weight_decay):
-    """x (n_pairs, 3 dim), e (n_rules, dim), mask (n_pairs, n_rules)."""
+    """x (n_pairs, n_blocks, dim), e (n_rules, dim), mask (n_pairs, n_rules)."""
     import torch
 
-    x, e = torch.from_numpy(x).view(len(x), 3, -1), torch.from_numpy(e)
+    x, e = torch.from_numpy(np.float32(x)), torch.from_numpy(np.float32(e))
     y = torch.from_numpy(mask).float()
-    weight = torch.zeros(3, e.shape[1], requires_grad=True)
+    weight = torch.zeros(x.shape[1], e.shape[1], requires_grad=True)
     direction = torch.zeros(e.shape[1], requires_grad=True)
     bias = torch.logit(y.mean().clamp(1e-3, 1 - 1e-3)).requires_grad_()
     groups = [
@@ -172,6 +173,7 @@ def held_out_rules_report(
     selection: Selection,
     n_folds: int = 5,
     *,
+    config: TrainingConfig | str | Path | dict | None = None,
     seed: int = 0,
     **settings,
 ) -> pl.DataFrame:
@@ -185,6 +187,8 @@ def held_out_rules_report(
         As for `train_rule_text_adapter`.
     n_folds
         Of the prompts, and of the rules: n_folds² + n_folds fits.
+    config
+        As for `train_rule_text_adapter`.
     seed
         Of folds and resamples.
     settings
@@ -199,13 +203,14 @@ def held_out_rules_report(
     - ``unseen rules, within a pair``: mean over the pairs of each one's own area, which a rule
       that is chosen often cannot raise more than one of the others'; of rules held out;
     - ``seen rules``: of rules seen in training, on unseen prompts;
-    - ``text similarity``: of the cosine of prompt and rule text, which needs no training.
+    - ``text similarity``: of the cosine of prompt (of a language model: responses) and rule text,
+      which needs no training.
     """
-    x, e, mask = features(pairs), rule_vectors(rules), _mask(pairs, rules, selection)
-    pair_fold = np.array(folds(pairs, n_folds, seed))
-    rule_fold = np.random.default_rng(seed).permutation(len(rules)) % n_folds
-    unseen, seen = _held_out_logits(x, e, mask, pair_fold, rule_fold, FIT | settings)
-    similarity = x.reshape(len(x), 3, -1)[:, 0] @ e.T
+    mask = _mask(pairs, rules, selection)
+    logits = held_out_rules_logits(
+        pairs, rules, selection, n_folds, config=config, seed=seed, **settings
+    )
+    unseen, seen, similarity = (logits[name] for name in ("unseen", "seen", "similarity"))
     _, group = np.unique(prompt_groups(pairs).to_numpy(), return_inverse=True)
     own = np.array(
         [
@@ -224,24 +229,53 @@ def held_out_rules_report(
     return pl.DataFrame(rows, schema=["name", "value", "low", "high"], orient="row")
 
 
+def held_out_rules_logits(
+    pairs: pl.DataFrame,
+    rules: RuleSet,
+    selection: Selection,
+    n_folds: int = 5,
+    *,
+    config: TrainingConfig | str | Path | dict | None = None,
+    seed: int = 0,
+    **settings,
+) -> dict[str, np.ndarray]:
+    """Logits of every (pair, rule) by adapters that saw neither the prompt nor, in one case, the rule.
+
+    Parameters
+    ----------
+    pairs, rules, selection, n_folds, config, seed, settings
+        As for `held_out_rules_report`.
+
+    Returns
+    -------
+    Of shape (n_pairs, n_rules): ``unseen``, of rules in no training pair; ``seen``, of rules seen in
+    training, on unseen prompts; ``similarity``, the product of the pair's first block and the rule.
+    """
+    reader, mask = text_reader(pairs, rules, config), _mask(pairs, rules, selection)
+    x, e = reader.blocks(pairs), reader.rules(rules)
+    pair_fold = np.array(folds(pairs, n_folds, seed))
+    rule_fold = np.random.default_rng(seed).permutation(len(rules)) % n_folds
+    unseen, seen = _held_out_logits(x, e, mask, pair_fold, rule_fold, FIT | settings)
+    return {"unseen": unseen, "seen": seen, "similarity": x[:, 0] @ e.T}
+
+
 def _held_out_logits(x, e, mask, pair_fold, rule_fold, fit: dict) -> tuple[np.ndarray, np.ndarray]:
     """Logits of unseen and of seen rules on unseen prompts, (n_pairs, n_rules) each."""
     from tqdm.auto import tqdm
 
     unseen, seen = np.empty(mask.shape), np.empty(mask.shape)
-    blocks = x.reshape(len(x), 3, -1)
     n_folds = int(rule_fold.max()) + 1
     bar = tqdm(total=n_folds * (n_folds + 1), unit="fit", disable=not watched())
     with bar, _one_thread():
         for p in range(n_folds):
             test = pair_fold == p
             whole = _fit(x[~test], e, mask[~test], **fit)
-            seen[test] = _apply(whole, blocks[test], e)
+            seen[test] = _apply(whole, x[test], e)
             bar.update()
             for r in range(n_folds):
                 held = rule_fold == r
                 part = _fit(x[~test], e[~held], mask[~test][:, ~held], **fit)
-                unseen[np.ix_(test, held)] = _apply(part, blocks[test], e[held])
+                unseen[np.ix_(test, held)] = _apply(part, x[test], e[held])
                 bar.update()
     return unseen, seen
 

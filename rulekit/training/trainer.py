@@ -30,7 +30,7 @@ _NEVER = 1 << 40  # steps
 
 
 class PackedTrainer(Trainer):
-    """Trains a model from `models.load_model` on `Examples`.
+    """Trains a model from `rulekit.training.models.load_model` on `Examples`.
 
     Parameters
     ----------
@@ -106,10 +106,8 @@ class PackedTrainer(Trainer):
         for number, batch in enumerate(inputs):
             last = number == len(inputs) - 1
             with contextlib.nullcontext() if last else self.accelerator.no_sync(model):
-                with self.compute_loss_context_manager():
-                    logits = model(**packed_inputs(batch, self.args.device))
                 batch = _on(batch, self.args.device)
-                each = losses(logits.float(), batch, self.config)
+                logits, each = self.losses_of(model, batch)
                 # Gradients are averaged over processes, whereas the weights sum to 1 over all.
                 loss = (each * batch["weight"]).sum() * processes
                 self.accelerator.backward(loss)
@@ -122,6 +120,12 @@ class PackedTrainer(Trainer):
             )
         self._window.end_step()
         return total
+
+    def losses_of(self, model, batch: dict) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits of a pass that lies on the device, and the loss of each of its examples, (n,)."""
+        with self.compute_loss_context_manager():
+            logits = model(**packed_inputs(batch, self.args.device))
+        return logits, losses(logits.float(), batch, self.config)
 
     def _clip_grad_norm(self, model):
         norm = super()._clip_grad_norm(model)

@@ -9,6 +9,7 @@ from rulekit.workbench.annotation_desk_widget import desk
 from rulekit.workbench.pair_explorer_widget import pairs
 from rulekit.workbench.rule_explorer_widget import rules
 from rulekit.workbench.rule_prototype_widget import prototype
+from rulekit.workbench.run_browser_widget import runs
 from rulekit.workbench.theory_lab_widget import theory
 
-__all__ = ["desk", "pairs", "prototype", "rules", "theory"]
+__all__ = ["desk", "pairs", "prototype", "rules", "runs", "theory"]

@@ -231,6 +231,7 @@ class Grid(anywidget.AnyWidget):
         descending: bool = False,
         chosen: str = "",
         on: Sequence[bool] | None = None,
+        switch: str = "use",
         said: str = "",
         first: bool = True,
         last: bool = True,
@@ -255,6 +256,8 @@ class Grid(anywidget.AnyWidget):
             Key of the row that is marked.
         on
             State of each row's switch; None shows no switches.
+        switch
+            What a switch does, in a word.
         said
             A line below, such as which rows these are.
         first, last
@@ -283,6 +286,7 @@ class Grid(anywidget.AnyWidget):
         for row, state in zip(rows, on if on is not None else (), strict=False):
             row["on"] = bool(state)
         told = {"columns": columns, "rows": rows, "sort": sort, "descending": descending}
+        told["switch"] = switch
         self.page = {**told, "chosen": chosen, "said": said, "first": first, "last": last}
 
 

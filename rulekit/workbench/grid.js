@@ -34,7 +34,7 @@ function render({ model, el }) {
     if (chosen) found.setAttribute("aria-selected", "true");
     if (row.on !== undefined) {
       const cell = made("td");
-      const box = made("input", "", { type: "checkbox", "data-lm-suppress-shortcuts": "true", "data-key": `switch ${row.key}`, "aria-label": `use ${row.key}` });
+      const box = made("input", "", { type: "checkbox", "data-lm-suppress-shortcuts": "true", "data-key": `switch ${row.key}`, "aria-label": `${page.switch} ${row.key}` });
       box.checked = row.on;
       box.addEventListener("change", () => ask({ switch: row.key, on: box.checked }));
       cell.append(box);
@@ -62,7 +62,7 @@ function render({ model, el }) {
     const before = box ? box.scrollTop : 0;
     const table = made("table", "", { "aria-label": model.get("label") });
     const head = made("thead"), body = made("tbody"), names = made("tr");
-    if (page.rows.some((row) => row.on !== undefined)) names.append(made("th", "use", { scope: "col" }));
+    if (page.rows.some((row) => row.on !== undefined)) names.append(made("th", page.switch, { scope: "col" }));
     names.append(...page.columns.map((column) => heading(column, page)));
     head.append(names);
     body.append(...page.rows.map((row) => line(row, page)));

@@ -13,24 +13,18 @@ from functools import cached_property
 import numpy as np
 import polars as pl
 
-from rulekit.information import (
-    effective_rules,
-    normalised_redundancy,
-    redundancy_matrix,
-    rule_information,
-)
+from rulekit.information import effective_rules, normalised_redundancy, rule_information
 from rulekit.inputs import RuleSet, Scores, check_pairs, prompt_groups, prompt_text, votes
 from rulekit.labels import Labels, label
 from rulekit.measures import mean_interval, pairwise_accuracy
 from rulekit.selection import Selection, select, sign_audit
 from rulekit.studies import rating_cost
 from rulekit.workbench.filters import Filter, kept
+from rulekit.workbench.rule_map import map_cells, map_order
 
 PAGE = 100
 METHODS = ("max_discrepancy", "lowest_discrepancy", "random", "relevance", "relevance_discrepancy")
-_CELLS = 5_000  # of the map, what a chart takes
 _KEPT = 8
-_TRIANGLE = 70  # rules from which on half of the map is drawn
 
 
 @dataclass(frozen=True)
@@ -334,36 +328,13 @@ class RuleTable:
 
     @cached_property
     def redundancy(self) -> pl.DataFrame:
-        """Two rules a row, in the order that scipy's hierarchical clustering puts them.
+        """Two rules a row, in the order of a clustering: see `map_cells`."""
+        return map_cells(self.rules.ids, self.shared, self._votes)
 
-        Columns row and column (places in the map), rule, other, value (of the larger entropy), bits.
-        Of more than 70 rules one half of the map, and the largest 5,000 of its cells.
-        """
-        from scipy.cluster.hierarchy import leaves_list, linkage
-        from scipy.spatial.distance import squareform
-
-        n = len(self.rules)
-        order = np.arange(n)
-        if n > 2:
-            tree = linkage(
-                squareform(1 - self.shared, checks=False), "average", optimal_ordering=True
-            )
-            order = leaves_list(tree)
-        bits = redundancy_matrix(self._votes)
-        rows, columns = np.nonzero(np.tri(n, k=-1) if n > _TRIANGLE else ~np.eye(n, dtype=bool))
-        i, j = order[rows], order[columns]
-        ids = pl.Series(self.rules.ids)
-        found = pl.DataFrame(
-            {
-                "row": rows,
-                "column": columns,
-                "rule": ids.gather(i),
-                "other": ids.gather(j),
-                "value": self.shared[i, j],
-                "bits": bits[i, j],
-            }
-        )
-        return found if len(found) <= _CELLS else found.top_k(_CELLS, by="value")
+    @cached_property
+    def map_names(self) -> list[str]:
+        """Ids of the rules by their place in the map."""
+        return [self.rules.ids[j] for j in map_order(self.shared)]
 
     def selection(self, state: RuleState) -> pl.DataFrame:
         """The table with a column `on`, all rules in their order."""

@@ -12,11 +12,11 @@ import ipywidgets as w
 import polars as pl
 
 from rulekit.inputs import RuleSet, Scores
-from rulekit.plots import redundancy
 from rulekit.tables import table, text_html
 from rulekit.workbench.controls import Grid, Slider, Tool, as_html, debounced
 from rulekit.workbench.filters import COMPARISONS, Filter
 from rulekit.workbench.rule_explorer import PAGE, RuleState, RuleTable
+from rulekit.workbench.rule_map import HeatMap, couples_table, map_picture
 
 _SHARES = ("accuracy", "accuracy_low", "accuracy_high", "coverage", "redundancy")
 _LISTED = (
@@ -179,8 +179,8 @@ class RuleExplorer(Tool):
         parts.append(table(listed, order, percent=_SHARES, names=_named(listed), note=note))
         if found["rule"] is not None:
             parts.append(self._decided_table(found))
-        if len(self.table.rules) > 1:
-            parts += [self._map(), self._couples()]
+        if len((t := self.table).rules) > 1:
+            parts += [map_picture(t.redundancy, len(t.rules)), couples_table(t.redundancy)]
         return parts
 
     def _summary_table(self, summary: pl.DataFrame) -> object:
@@ -197,26 +197,6 @@ class RuleExplorer(Tool):
         note = "It is chosen, and without it the label would be another."
         first = found["pairs"].head(5)
         return table(first, title, names=_named(first), signed=["discrepancy"], note=note)
-
-    def _map(self) -> object:
-        cells = self.table.redundancy
-        first = cells.sort("value", descending=True).row(0, named=True)
-        title = (
-            f"Redundancy, rules that share stand together: {first['rule']} and {first['other']} "
-            f"share most, {first['value']:.0%}"
-        )
-        return redundancy(cells.select("row", "column", "value"), title, len(self.table.rules))
-
-    def _couples(self) -> object:
-        """The rules that share most, by name."""
-        cells = self.table.redundancy.filter(pl.col("row") > pl.col("column"))
-        most = cells.sort("value", descending=True).head(10)
-        return table(
-            most.select("rule", "other", "value", "bits"),
-            "The couples that share most",
-            percent=["value"],
-            names={"other": "and", "value": "of the larger entropy"},
-        )
 
     def controls(self) -> w.Widget:
         """What the choice is worth, the table with its switches, and three views below."""
@@ -236,7 +216,9 @@ class RuleExplorer(Tool):
         self._text = w.Textarea(
             description="YAML", disabled=True, layout=w.Layout(width="99%", height="260px")
         )
-        self._drawn = w.HTML()
+        self._map, self._map_pairs = HeatMap(label=_MAP), Grid(label="pairs of the rule in the map")
+        self._map_title, self._couples_view = w.HTML(), w.HTML()
+        self._map.on_choose(self.on(lambda row: self.change(rule=t.map_names[row])))
 
         self._search.observe(debounced(self.on(self._searched)), "value")
         self._method.observe(self.on(lambda e: self._choose(method=e["new"])), "value")
@@ -248,7 +230,11 @@ class RuleExplorer(Tool):
         only.on_click(self.on(lambda _: self._choose(off=set(t.rules.ids) - self._listed())))
         self._grid.on_ask(self.on(self._asked))
         self._tabs = w.Tab(
-            [w.VBox([self._title, self._pairs]), self._drawn, self._text],
+            [
+                w.VBox([self._title, self._pairs]),
+                w.VBox([self._map, self._map_title, self._map_pairs, self._couples_view]),
+                self._text,
+            ],
             titles=["pairs it decides", "redundancy", "YAML"],
         )
         self._tabs.observe(self.on(lambda _: self._draw_tab()), "selected_index")
@@ -304,18 +290,26 @@ class RuleExplorer(Tool):
 
     def _draw_tab(self) -> None:
         """The view that is open; the others wait until they are."""
-        index = self._tabs.selected_index or 0
-        if index == 1 and not self._drawn.value and len(self.table.rules) > 1:
-            self._drawn.value = as_html(self._map(), self._couples())
+        index, t = self._tabs.selected_index or 0, self.table
+        if index == 1 and not self._map.names:
+            self._map.show(t.map_names, t.redundancy)
+            self._couples_view.value = (
+                as_html(couples_table(t.redundancy)) if len(t.rules) > 1 else ""
+            )
         if index == 2:
             self._text.value = self.yaml()
-        if index or self._rule is None:
+        if index == 2 or self._rule is None:
             return
-        found = self.table.decided(self.state, self._rule)
+        title, pairs = (
+            (self._title, self._pairs) if index == 0 else (self._map_title, self._map_pairs)
+        )
+        if index:
+            self._map.chosen = t.map_names.index(self._rule)
+        found = t.decided(self.state, self._rule)
         n, shown = len(found), found.head(_DECIDED)
-        about = self.table.rules[self._rule].text
-        self._title.value = f"<div><b>{text_html(self._rule)}</b>: {text_html(about)}</div>"
-        self._pairs.show(
+        about = t.rules[self._rule].text
+        title.value = f"<div><b>{text_html(self._rule)}</b>: {text_html(about)}</div>"
+        pairs.show(
             shown,
             "pair_id",
             names=_NAMES,
@@ -357,6 +351,10 @@ class RuleExplorer(Tool):
             self.change(page=max(0, state.page + int(message["page"])))
 
 
+_MAP = (
+    "Redundancy of rules: arrow keys move over the cells, Enter chooses the rule of the row; its pairs "
+    "are listed below."
+)
 _SIGN = "Sign: whether the known preferences tell that a rule points the wrong way."
 
 

@@ -56,6 +56,7 @@ def test_all_commands_are_there():
         "store check",
         "store export",
         "store merge",
+        "sweep",
         "train",
     }
 

@@ -225,3 +225,10 @@ def test_a_quantity_of_whole_numbers_is_no_category():
     same = info.mutual_information(np.arange(400), np.arange(400)[::-1])
     assert same > 5
     assert np.isfinite(same)
+
+
+def test_ksg_finds_nothing_where_there_is_nothing_on_average_only():
+    rng = np.random.default_rng(5)
+    found = [info.mutual_information(*rng.standard_normal((2, 100)), "ksg") for _ in range(400)]
+    assert abs(np.mean(found)) < 4 * np.std(found) / 20
+    assert np.sqrt(np.mean(np.square(found))) == pytest.approx(0.09, abs=0.01)

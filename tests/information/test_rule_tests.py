@@ -287,3 +287,15 @@ def test_the_least_p_value_of_sampled_tables_is_one_over_their_number_and_one(fa
     p = info.permutation_test(votes, y, n=99, family_wise=family_wise)
     assert p[0] == pytest.approx(0.01)
     assert p[1] == 1
+
+
+def test_p_values_of_useless_rules_are_uniform_on_the_multiples_of_one_over_permutations_plus_one():
+    rng = np.random.default_rng(21)
+    y = rng.choice([-1, 1], 200)
+    p = info.permutation_test(rng.standard_normal((200, 2000)), y, n=19, seed=4)
+    steps = np.rint(p * 20).astype(int)
+    assert p * 20 == pytest.approx(steps)
+    counted = np.bincount(steps, minlength=21)[1:]
+    assert ((counted - 100) ** 2 / 100).sum() < 50  # χ², 19 degrees of freedom: 1.4 in 10,000
+    exact = info.permutation_test(rng.choice([-1, 1], (200, 2000)), y)
+    assert abs((exact <= 0.05).mean() - 0.05) < 3 * np.sqrt(0.05 * 0.95 / 2000)

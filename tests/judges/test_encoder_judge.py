@@ -17,7 +17,7 @@ from rulekit.training import encoder_judge
 
 
 @pytest.mark.slow
-def test_the_judge_is_made_from_train_and_validation_alone(monkeypatch):
+def test_the_judge_is_made_from_train_validation_and_readings_alone(real_data, monkeypatch):
     asked, real = [], rk.sources.load_labelled
 
     def watched(name, split=None):
@@ -25,8 +25,9 @@ def test_the_judge_is_made_from_train_and_validation_alone(monkeypatch):
         return real(name, split)
 
     monkeypatch.setattr(encoder_judge, "load_labelled", watched)
-    again, shipped = encoder_judge.embedded_encoder_judge(), EncoderJudge.load()
-    assert set(asked) == {("embedded", "train"), ("embedded", "validation")}
+    again, shipped = encoder_judge.kit_encoder_judge(), EncoderJudge.load()
+    own = {("embedded", "train"), ("embedded", "validation")}
+    assert set(asked) == own | {("hh-read", None), ("xstest-read", None)}
     assert again.provenance["data_sha256"] == shipped.provenance["data_sha256"]
     some = real("embedded", "test")
     asked = some.prompts[:8], some.responses[:8], some.rules
@@ -37,7 +38,7 @@ def test_the_judge_is_made_from_train_and_validation_alone(monkeypatch):
 def test_the_shipped_judge_was_trained_on_the_data_that_the_kit_has():
     found = EncoderJudge.load().provenance
     assert found["data_sha256"] == encoder_judge.training_data_hash()
-    assert found["data"] == "embedded, train split"
+    assert found["data"] == "embedded, train split; hh-read; xstest-read"
 
 
 def test_a_judge_is_the_same_after_saving_and_another_one_with_another_calibration(tmp_path):

@@ -41,7 +41,10 @@ def test_the_notebook_concludes_that_rating_five_rules_loses_on_the_embedded_cor
     folder, conclusion
 ):
     said = conclusion(folder, "15_comparison")
-    assert "`frugal`, which has 5 rules rated, against the sum of all rules: below" in said
+    assert (
+        "`frugal`, which has 5 rules rated, weighted, against the sum of all rules: below" in said
+    )
+    assert "`frugal`, which has 5 rules rated, summed, against the sum of all rules: below" in said
     assert "`dawid_skene` is" in said
 
 

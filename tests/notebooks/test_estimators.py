@@ -1,4 +1,4 @@
-"""The notebook on the estimators runs whole and finds what it says; its charts hold."""
+"""The notebooks on estimation run whole and find what they say; their charts hold."""
 
 import json
 
@@ -68,7 +68,7 @@ def test_of_a_coin_the_real_ratings_tell_nothing(found):
 
 
 @pytest.mark.slow
-def test_intervals_hold_away_from_zero_and_chance_keeps_to_its_level(found):
+def test_intervals_hold_away_from_zero_and_p_values_stay_below_the_uniform_law(found):
     for row in found["coverage"]:
         if "50%" not in row["case"] and row["estimator"] in ("miller_madow", "mixed"):
             assert row["covers"] > 0.78  # .92 less four standard errors of 40 data sets, and some
@@ -80,6 +80,28 @@ def test_intervals_hold_away_from_zero_and_chance_keeps_to_its_level(found):
     for row in found["false_discoveries"]:
         if row["found by"] == "q ≤ .1":
             assert row["false among the found"] < 0.08 + 3 * row["its error"]
+
+
+@pytest.mark.slow
+def test_a_coverage_of_nought_or_one_has_wilsons_width_and_stays_a_share(found):
+    ends = [row for row in found["coverage"] if row["covers"] in (0, 1)]
+    assert any(row["covers"] == 0 for row in ends)
+    assert all(
+        row["high"] - row["low"] > 0 and -1e-9 < row["low"] < row["high"] <= 1 for row in ends
+    )
+
+
+@pytest.mark.slow
+def test_the_lesson_on_estimation_finds_what_its_words_say(folder, conclusion):
+    lesson = json.loads((folder / "metrics.json").read_text())["06_estimation"]
+    assert lesson["plug_in"] == pytest.approx(0.278, abs=5e-4)
+    never = [r for r in lesson["intervals"] if r["right"] == 0.5 and r["estimator"] == "plugin"]
+    assert [row["covers"] for row in never] == [0]
+    rows = {(r["labels"], r["preference"]): r for r in lesson["found"]}
+    assert rows[30, "known"]["q ≤ .1"] < 2
+    assert rows[144, "known"]["q ≤ .1"] > 10
+    assert all(row["q ≤ .1"] < 1 for (_, kind), row in rows.items() if kind == "coin")
+    assert "near zero, test" in conclusion(folder, "06_estimation")
 
 
 @pytest.mark.slow

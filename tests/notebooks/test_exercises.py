@@ -11,6 +11,19 @@ import rulekit as rk
 from rulekit.files import resource
 
 NOTEBOOKS = sorted(resource("notebooks").glob("[01]*.ipynb"))
+TOPICS = {  # of the notebooks of the course: their exercises are named after them
+    "00_overview": "overview",
+    "01_rules_and_pairs": "rules",
+    "02_ratings": "ratings",
+    "03_selection": "selection",
+    "04_votes": "votes",
+    "05_assumptions": "assumptions",
+    "06_estimation": "estimation",
+    "07_weights": "weights",
+    "08_rule_adapter": "adapter",
+    "09_reward_model": "reward",
+    "10_results": "results",
+}
 check = rk.exercises.check
 
 
@@ -30,10 +43,11 @@ def verdict(source: str) -> rk.exercises.Verdict:
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_stubs_are_not_answered_and_solutions_are_right(path):
     stubs, solutions = tagged(path, "exercise"), tagged(path, "solution")
-    assert 2 <= len(stubs) == len(solutions) <= 3
+    least, topic = (2, TOPICS[path.stem]) if path.stem in TOPICS else (0, "")
+    assert least <= len(stubs) == len(solutions) <= 3
     for stub, solution in zip(stubs, solutions, strict=True):
         assert stub.split("\n")[-1] == solution.split("\n")[-1]
-        assert f'check("{path.stem[:2]}-' in stub
+        assert f'check("{topic}' in stub
         assert str(verdict(stub)).startswith("not answered yet: Expected: ")
         assert verdict(solution).state == "right", solution
 
@@ -45,9 +59,9 @@ def test_solutions_are_folded_away(path):
             assert cell.metadata["jupyter"]["source_hidden"]
 
 
-def test_every_exercise_is_in_a_notebook():
+def test_every_exercise_is_in_one_notebook():
     asked = "\n".join(source for path in NOTEBOOKS for source in tagged(path, "exercise"))
-    assert [name for name in rk.exercises.names() if f'"{name}"' not in asked] == []
+    assert [name for name in rk.exercises.names() if asked.count(f'"{name}"') != 1] == []
 
 
 def signed(delta, k):
@@ -69,54 +83,153 @@ def reversed_margin(m, t):
     return np.mean(t * np.logaddexp(0, m) + (1 - t) * np.logaddexp(0, -m))
 
 
+def log_odds(votes, y):
+    right, wrong = (((votes * y[:, None]) * sign > 0).sum(axis=0) for sign in (1, -1))
+    return np.log((right + 1) / (wrong + 1))
+
+
 def entropy(p):
     return -p * math.log2(p) - (1 - p) * math.log2(1 - p)
 
 
+def flips_first_of_the_array(t, order, share):
+    return np.where(np.arange(len(t)) < round(share * len(t)), 1 - t, t)
+
+
+def flips_in_place(t, order, share):
+    t[order[: round(share * len(t))]] *= -1
+    t[order[: round(share * len(t))]] += 1
+    return t
+
+
+def own(n=10, prompts=5, first=False, longer=False, preference=None):
+    """Pairs as a student might write them; as it stands, without a fault."""
+    rows = []
+    for i in range(n):
+        long = longer or i % 2 == 0
+        good, bad = (
+            (f"A long answer, number {i}.", "No.") if long else (f"Yes, {i}.", "Not at all.")
+        )
+        side = first or i % 3 == 0
+        a, b = (good, bad) if side else (bad, good)
+        told = preference if preference is not None else 1 if side else -1
+        row = {"prompt": f"Question {i % prompts}?", "response_a": a, "response_b": b}
+        rows.append(row | {"preference": told})
+    return rows
+
+
+def test_ten_pairs_without_a_fault_are_right():
+    assert check("results-pairs", own()).state == "right"
+
+
 MISTAKES = [
-    ("00-turn", 2, "still B"),
-    ("00-effective", 2, "all 100 cells"),
-    ("01-rule", "Response A is better than the other one.", "'better' compares"),
-    ("01-rule", "The response is polite and gives no instructions.", "'and' joins two rules"),
-    ("01-rule", "Is the response polite to the user?", "question"),
-    ("01-sum-label", (-3, 1), "negative sum speaks for B"),
-    ("02-discrepancy", 0.6, "difference of P(yes)"),
-    ("02-discrepancy", -1.1, "the sign is not"),
-    ("02-auc", 5 / 6, "counts one half"),
-    ("02-auc", 75, "per cent"),
-    ("03-top-k", signed, "largest δ"),
-    ("03-top-k", lambda d, k: signed(-np.abs(d), k), "smallest |δ|"),
-    ("03-top-k", last_of_ties, "ties"),
-    ("03-top-k", lambda d, k: signed(np.abs(d), k)[:, ::-1], "another order"),
-    ("03-ties", 0, "one of them speaks for A"),
-    ("04-recall-floor", 1 / 12, "one draw"),
-    ("04-break-even", 50, "training"),
-    ("05-loss", lambda m, t: len(m) * reversed_margin(-m, t), "the mean"),
-    ("05-loss", reversed_margin, "reversed"),
-    ("05-loss", unstable, "np.logaddexp"),
-    ("05-flip", 0.72, "agree, too"),
-    ("06-interval", (True, False), "interval of the difference"),
-    ("06-ratings", (720, 300), "two responses"),
-    ("06-ratings", (600, 1440), "order"),
-    ("07-information", entropy, "1 − h(p)"),
-    ("07-information", lambda p: 1 - entropy(p), "0 · log 0"),
-    ("07-flip", 0.125, "becomes right"),
-    ("07-rho", 0.5, "twelve"),
-    ("08-plug-in", 0.2781, "plug-in itself"),
-    ("08-false-discoveries", 1, "first that fails"),
-    ("08-rare", 0.278, "3 %"),
-    ("09-weights", 1 / 3, "counts votes"),
-    ("09-audit", 5, "60 say nothing"),
-    ("10-kappa", 0.6, "chance"),
-    ("10-calibration", 0, "do not make up"),
-    ("11-abstention", 0.48, "coin"),
-    ("11-tokens", 0.05, "reads the response again"),
-    ("12-whole", 20, "other 96 %"),
-    ("12-padding", 0.61, "share of padding"),
-    ("13-kappa", 2 / 3, "plain κ"),
-    ("13-loud", (0.18, 0.18), "its own small ones"),
-    ("14-tie", 0.625, "counts as lost"),
-    ("14-gate", 1, "not sure"),
+    # workbench
+    ("workbench-turn", 2, "still B"),
+    ("workbench-effective", 2, "all 100 cells"),
+    # overview
+    ("overview-steps", "cbeda", "e comes before b"),
+    ("overview-steps", list("cebad"), "d comes before a"),
+    ("overview-steps", "ceb", "Each of the letters"),
+    ("overview-guess", "b", "Go rule by rule"),
+    ("overview-guess", "both", "One letter"),
+    # rules
+    ("rules-rate", ((-1, 1), (1, 1)), "counts as proof"),
+    ("rules-rate", ((0, 1), (1, -1)), "rule applies to any answer"),
+    ("rules-rate", ((1, -1), (-1, 1)), "the sign is not"),
+    ("rules-rule", "Response A is better than the other one.", "'better' compares"),
+    ("rules-rule", "The response is polite and gives no instructions.", "'and' joins two rules"),
+    ("rules-rule", "Is the response polite to the user?", "question"),
+    ("rules-sum-label", (-3, 1), "negative sum speaks for B"),
+    # ratings
+    ("ratings-discrepancy", 0.6, "difference of P(yes)"),
+    ("ratings-discrepancy", -1.1, "the sign is not"),
+    ("ratings-auc", 5 / 6, "counts one half"),
+    ("ratings-auc", 75, "per cent"),
+    # selection
+    ("selection-top-k", signed, "largest δ"),
+    ("selection-top-k", lambda d, k: signed(-np.abs(d), k), "smallest |δ|"),
+    ("selection-top-k", last_of_ties, "ties"),
+    ("selection-top-k", lambda d, k: signed(np.abs(d), k)[:, ::-1], "another order"),
+    ("selection-ties", 0, "one of them speaks for A"),
+    # votes
+    ("votes-information", entropy, "1 − h(p)"),
+    ("votes-information", lambda p: 1 - entropy(p), "0 · log 0"),
+    ("votes-flip", 0.125, "becomes right"),
+    ("votes-agree", (0.7685, 0.5656), "where they quarrel"),
+    ("votes-agree", (0.8808, 0.4981), "both are wrong"),
+    # assumptions
+    ("assumptions-rho", 0.5, "twelve"),
+    ("assumptions-exchange", lambda joint: joint + joint[::-1, ::-1], "sum to 1, yours to 2"),
+    ("assumptions-exchange", lambda joint: (joint + joint[::-1]) / 2, "Only the vote changes"),
+    ("assumptions-exchange", lambda joint: (joint + joint[:, ::-1]) / 2, "Only Y changes"),
+    ("assumptions-exchange", lambda joint: joint[::-1, ::-1], "exchanges always"),
+    ("assumptions-exchange", lambda joint: (joint + joint.T) / 2, "exchanges vote and Y"),
+    ("assumptions-exchange", lambda joint: np.eye(2) / 2, "becomes (−vote, −Y)"),
+    # estimation
+    ("estimation-plug-in", 0.2781, "plug-in itself"),
+    ("estimation-false-discoveries", 1, "first that fails"),
+    ("estimation-rare", 0.531, "5 % of the pairs"),
+    # weights
+    (
+        "weights-fit",
+        lambda v, y: np.log(((v * y[:, None]) > 0).sum(0) / ((v * y[:, None]) < 0).sum(0)),
+        "not finite",
+    ),
+    ("weights-fit", lambda v, y: -log_odds(v, y), "reversed"),
+    ("weights-fit", lambda v, y: log_odds(v, y) / np.log(2), "natural logarithm"),
+    ("weights-fit", lambda v, y: 1 / (1 + np.exp(-log_odds(v, y))), "accuracies"),
+    ("weights-fit", lambda v, y: log_odds(v, y) + 1, "yours has"),
+    ("weights-audit", (79 / 4096, True), "smallest of 100"),
+    ("weights-audit", (66 / 4096, False), "exactly 2"),
+    ("weights-noise", (0.785, 1), "too sure"),
+    ("weights-noise", (0.785, 2), "worth less"),
+    # adapter
+    ("adapter-recall-floor", 1 / 12, "one draw"),
+    ("adapter-break-even", 50, "training"),
+    # reward
+    ("reward-loss", lambda m, t: len(m) * reversed_margin(-m, t), "the mean"),
+    ("reward-loss", reversed_margin, "reversed"),
+    ("reward-loss", unstable, "np.logaddexp"),
+    ("reward-flip", lambda t, order, share: 1 - t, "All labels"),
+    ("reward-flip", lambda t, order, share: t, "Nothing is flipped"),
+    ("reward-flip", flips_first_of_the_array, "first pairs of the array"),
+    ("reward-flip", flips_in_place, "was changed"),
+    ("reward-agreement", 0.72, "agree, too"),
+    # results
+    ("results-interval", (True, False), "interval of the difference"),
+    ("results-pairs", "ten", "ten dictionaries"),
+    ("results-pairs", own(9), "9 pairs"),
+    ("results-pairs", own(prompts=2), "Fewer than five prompts"),
+    ("results-pairs", own(first=True), "A is better in 10 of ten"),
+    ("results-pairs", own(longer=True), "always the longer"),
+    ("results-pairs", own(preference=0), "as you see it"),
+    ("results-wrong-label", lambda margin, known: np.abs(margin).argmax(), "not known"),
+    ("results-wrong-label", lambda margin, known: (margin * known).argmax(), "its label is right"),
+    ("results-wrong-label", lambda margin, known: (margin * known).argmin(), "−1"),
+    # proofs
+    ("proofs-majority", 0.756, "the two others right"),
+    ("proofs-evidence", (0.48, 0.4), "not by σ"),
+    # estimators
+    ("estimators-permutations", 2000, "one less"),
+    ("estimators-wilson", 0.9903, "squared"),
+    # comparison
+    ("comparison-weights", 1 / 3, "counts votes"),
+    ("comparison-audit", 5, "60 say nothing"),
+    # judge
+    ("judge-kappa", 0.6, "chance"),
+    ("judge-calibration", 0, "do not make up"),
+    # quality
+    ("quality-abstention", 0.48, "coin"),
+    ("quality-tokens", 0.05, "reads the response again"),
+    # performance
+    ("performance-whole", 20, "other 96 %"),
+    ("performance-padding", 0.61, "share of padding"),
+    # readings
+    ("readings-kappa", 2 / 3, "plain κ"),
+    ("readings-loud", (0.18, 0.18), "its own small ones"),
+    # evaluation
+    ("evaluation-tie", 0.625, "counts as lost"),
+    ("evaluation-gate", 1, "not sure"),
 ]
 
 
@@ -154,7 +267,7 @@ def test_whatever_a_student_answers_is_told_what_is_expected_and_never_an_error(
 
 
 def test_a_function_that_fails_is_told_so_and_the_page_goes_on():
-    found = check("03-top-k", lambda delta, k: delta[99])
+    found = check("selection-top-k", lambda delta, k: delta[99])
     assert "IndexError" in found.said
 
 
@@ -162,11 +275,11 @@ def test_a_verdict_shows_itself_escaped():
     def answer(_):
         raise ValueError("<script>")
 
-    shown = check("07-information", answer)._repr_html_()
+    shown = check("votes-information", answer)._repr_html_()
     assert "&lt;script&gt;" in shown
     assert "<script>" not in shown
 
 
 def test_an_exercise_that_is_not_there_is_an_error_of_the_page():
-    with pytest.raises(ValueError, match="no exercise '07-x'; allowed: 00-turn"):
-        check("07-x", 1)
+    with pytest.raises(ValueError, match="no exercise 'votes-x'; allowed: workbench-turn"):
+        check("votes-x", 1)

@@ -10,6 +10,7 @@ import pytest
 
 import rulekit as rk
 from rulekit.files import resource
+from rulekit.runs import load_recipe
 
 NOTEBOOKS = sorted(resource("notebooks").glob("*.ipynb"))
 
@@ -56,3 +57,20 @@ def test_a_parameter_is_one_annotated_line_with_its_help_behind_it(notebook):
     (cell,) = [c for c in cells if "parameters" in c.metadata.get("tags", [])]
     for line in filter(None, cell.source.split("\n")):
         assert re.fullmatch(r"\w+: [\w\[\], |]+ = .+  # .+", line), line
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_title_is_the_number_of_the_file_and_a_question(notebook):
+    title = nbformat.read(notebook, as_version=4).cells[0].source.split("\n")[0]
+    assert re.fullmatch(rf"# {int(notebook.stem[:2])}\. .+\?", title), title
+
+
+def test_the_index_and_the_course_have_every_notebook_in_order():
+    folder = resource("notebooks")
+    index = (folder / "README.md").read_text(encoding="utf-8")
+    linked = re.findall(r"\]\((\d\d_\w+)\.ipynb\)", index)
+    assert sorted(linked) == [path.stem for path in NOTEBOOKS]
+    course = [step["notebook"] for step in load_recipe("course")["steps"]]
+    assert [name[:2] for name in course] == [f"{i:02d}" for i in range(len(course))]
+    assert course == linked[: len(course)]
+    assert course[-1] == "10_results"

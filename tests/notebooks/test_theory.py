@@ -1,4 +1,4 @@
-"""The notebook on the theory runs whole and finds what it says; its tables and charts hold."""
+"""The notebooks on votes run whole and find what they say; their tables and charts hold."""
 
 import json
 
@@ -26,6 +26,52 @@ def test_the_notebook_confirms_what_it_states(folder):
     assert found["largest_regime_gap"] < 0.015  # three standard errors of a difference
     assert len(found["regimes"]) == 30
     assert all(row["holds"] for row in found["lattice"])
+    assert [row["bits"] for row in found["asymmetric"]] == pytest.approx([0.240, 0.311], abs=5e-4)
+    assert [row["exchanged"] for row in found["asymmetric"]] == pytest.approx(
+        [0.240, 0.189], abs=5e-4
+    )
+
+
+@pytest.mark.slow
+def test_the_lesson_on_votes_has_the_figures_of_the_toy(folder, conclusion):
+    found = json.loads((folder / "metrics.json").read_text())["04_votes"]
+    assert [row["bits"] for row in found["toy"]] == pytest.approx(
+        [0.347, 0.133, 0.028, 0.007], abs=5e-4
+    )
+    assert found["two"][0]["rules"] == "1, 2"
+    assert [found["labels"][k - 1]["confidence"] for k in (1, 2, 4)] == pytest.approx(
+        [0.83, 0.67, 0.79], abs=5e-3
+    )
+    said = conclusion(folder, "04_votes")
+    assert "never beaten by another subset, in 60 trials" in said
+    assert "from 0.347 to 0.440 bits" in said
+
+
+@pytest.mark.slow
+def test_the_lesson_on_assumptions_finds_what_its_words_say(folder, conclusion):
+    found = json.loads((folder / "metrics.json").read_text())["05_assumptions"]
+    value = {(r["world"], r["method"]): r["value"] for r in found["worlds"]}
+    worlds = list(dict.fromkeys(r["world"] for r in found["worlds"]))
+    lost = [value[w, "five, weights known"] - value[w, "five largest |δ|, summed"] for w in worlds]
+    assert [gap > 0.1 for gap in lost] == [False, True, True, False, True]
+    assert [r["exchanged"] for r in found["lopsided"]] == pytest.approx([0.240, 0.189], abs=5e-4)
+    said = conclusion(folder, "05_assumptions")
+    assert "above the sum of all in 1 of 5 worlds: 60 rules repeat each other" in said
+    assert "A1 does not hold there" in said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "pictures"), [("04_votes", 3), ("05_assumptions", 3)])
+def test_a_lesson_shows_its_pictures_before_its_tables(folder, name, pictures):
+    cells = nbformat.read(folder / f"notebooks/{name}.ipynb", as_version=4).cells
+    shown = [o.get("data", {}) for c in cells for o in c.get("outputs", [])]
+    kinds = [
+        "picture" if "image/png" in data else "table"
+        for data in shown
+        if "image/png" in data or "<table" in data.get("text/html", "")
+    ]
+    assert kinds[0] == "picture"
+    assert kinds.count("picture") == pictures
 
 
 @pytest.mark.slow
@@ -44,7 +90,13 @@ def test_the_notebook_shows_every_chart(folder):
 
 
 @pytest.mark.parametrize(
-    "example", [theory.dependent_rules(), theory.unequal_noise(), theory.reversed_rules()]
+    "example",
+    [
+        theory.asymmetric_channel(),
+        theory.dependent_rules(),
+        theory.unequal_noise(),
+        theory.reversed_rules(),
+    ],
 )
 def test_the_table_of_a_counter_example_has_both_choices_and_the_best_is_best(example):
     table = example.subsets()

@@ -91,6 +91,18 @@ def every_chart(names=("one", "two", "three"), title="A finding") -> dict:
     breaks = pl.DataFrame(
         {"selector": names[:1], "measure": "accuracy", "k": 1, "value": 0.6, "name": names[:1]}
     )
+    panels = pl.DataFrame(
+        [
+            {"panel": s, "vote": i, "right": i < 7, "flipped": i in (6, 9)}
+            for s in names
+            for i in range(12)
+        ]
+    )
+    orders = pl.DataFrame({"k": [1] * 3, "label": ["A", "tie", "B"], "share": [0.25, 0.0, 0.75]})
+    said = ("for A", "for B", "the same of both")
+    votes = pl.DataFrame({"pair": names, "rule": [names[0]] * len(names)}).with_columns(
+        says=pl.Series([said[i % 3] for i in range(len(names))])
+    )
     return {
         "accuracy": plots.accuracy(many, title),
         "accuracy_against_cost": plots.accuracy_against_cost(cost, title),
@@ -104,14 +116,28 @@ def every_chart(names=("one", "two", "three"), title="A finding") -> dict:
         "judge_quality_chart": plots.judge_quality_chart(
             many.rename({"name": "rule"}).with_columns(reference=0.6), title, "AUC"
         ),
+        "label_by_order": plots.label_by_order(orders, title),
+        "noisy_copy": plots.noisy_copy(panels, title),
         "pair_rules": plots.pair_rules(one_pair, title),
+        "pair_walk": plots.pair_walk(one_pair.with_columns(a=0.5, b=-1.0), title, "−3 → B"),
         "redundancy": plots.redundancy(square, title, 3),
         "regimes": plots.regimes(regimes, title),
         "rule_use": plots.rule_use(
             many.rename({"name": "rule", "value": "coverage"}).with_columns(decisive=0.3), title
         ),
+        "scorecard": plots.scorecard(many.with_columns(source=pl.lit("measured")), title),
         "selection_map": plots.selection_map(*cells(rules), title),
         "selectors_by_k": plots.selectors_by_k(by_k, breaks, title, 2),
         "stacked": plots.stacked(plots.accuracy(many, title), plots.pair_rules(one_pair, title)),
         "subsets": plots.subsets(bins, many.select("name", value=pl.col("value") / 4), title),
+        "two_judges": plots.two_judges(
+            one_pair.select("rule", first="discrepancy", second=-pl.col("discrepancy")),
+            title,
+            "one judge",
+            "another",
+        ),
+        "vote_strip": plots.vote_strip(votes, title),
+        "worlds": plots.worlds(
+            many.rename({"name": "method"}).with_columns(world=pl.lit(names[0])), title
+        ),
     }

@@ -64,6 +64,12 @@ def test_the_key_shows_colour_and_dash_of_each_line(name):
     assert {"stroke", "strokeDash"} <= set(found)
 
 
+def test_an_axis_of_whole_numbers_has_no_half():
+    frame = pl.DataFrame({"series": ["a"] * 4, "x": [1, 2, 3, 4], "y": [0.1, 0.2, 0.25, 0.27]})
+    chart = plots.curves(frame, "t", "responses", "y").to_dict()
+    assert chart["layer"][0]["encoding"]["x"]["axis"]["tickMinStep"] == 1
+
+
 def test_curves_have_bands_only_where_intervals_are_given():
     kinds = [
         {mark["type"] for mark in marks(compiled(plots.curves(frame, "t", "x", "y")))}

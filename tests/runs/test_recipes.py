@@ -16,7 +16,7 @@ from rulekit.cli import main
 from rulekit.files import resource
 from rulekit.runs import recipe as recipe_module
 from rulekit.runs import records
-from rulekit.runs.execution import _new_folder
+from rulekit.runs.execution import new_folder
 
 
 def test_every_notebook_has_one_parameters_cell_and_no_outputs():
@@ -170,14 +170,14 @@ def test_a_run_leaves_the_environment_as_it_was_and_shares_no_folder(tiny, tmp_p
     monkeypatch.setenv("RULEKIT_DATA", "~/somewhere")
     before = dict(os.environ)
     with ThreadPoolExecutor() as pool:
-        folders = list(pool.map(lambda _: _new_folder(tmp_path / "runs", "mine"), range(3)))
+        folders = list(pool.map(lambda _: new_folder(tmp_path / "runs", "mine"), range(3)))
     assert len(set(folders)) == 3
     runs.run(tiny, runs=tmp_path / "runs", say=lambda line: None)
     assert dict(os.environ) == before
 
 
 def test_parameters_beside_resume_are_refused(tiny, tmp_path, capsys):
-    folder = _new_folder(tmp_path, "mine")
+    folder = new_folder(tmp_path, "mine")
     (folder / "provenance.json").write_text(json.dumps({"recipe": "mine", "steps": []}))
     assert main(["run", tiny, "--resume", str(folder), "-p", "k", "3"]) == 2
     assert "parameter 'k' beside --resume; allowed: none" in capsys.readouterr().err

@@ -14,6 +14,7 @@ import rulekit as rk
 from rulekit import cli, runs
 from rulekit.labels import label_methods
 from rulekit.selection import estimators
+from rulekit.selection.active import CRITERIA
 from tests.structure.test_rooms import ALLOWED, PACKAGE
 
 ROOT = Path(__file__).parents[2]
@@ -123,10 +124,15 @@ def test_the_tree_of_files_shows_every_room_from_the_lowest_to_the_highest():
     assert all((PACKAGE / name).is_dir() or (PACKAGE / f"{name}.py").is_file() for name in shown)
 
 
-def test_the_table_of_notebooks_has_all_of_them():
+def test_the_tables_of_notebooks_have_all_of_them():
+    there = sorted(p.stem for p in (ROOT / "notebooks").glob("*.ipynb"))
+    tools, course = ["00_workbench"], [name for name in there if name < "11"]
     table = re.findall(r"^\| `(\d\d_\w+)` \|", TEXT["README.md"], re.M)
+    assert table == [name for name in course if name not in tools]
+    index = re.findall(r"^\| \[(\d\d_\w+)\]\(", TEXT["notebooks/README.md"], re.M)
+    assert index == [name for name in there if name not in tools]
+    assert all(f"`{name}`" in TEXT["README.md"] for name in tools)
     assert len(TEXT["README.md"].splitlines()) <= 150
-    assert table == sorted(p.stem for p in (ROOT / "notebooks").glob("*.ipynb"))
 
 
 def test_the_commands_of_the_readme_are_found():
@@ -210,10 +216,12 @@ def test_every_annotate_command_runs(words, desk, tmp_path, monkeypatch, capsys)
         monkeypatch.setattr(cli.annotate, "run", lambda arguments: asked.append(arguments) or 0)
         assert cli.main(words) == 0
         options = {name: yaml.safe_load(value) for name, value in asked[0].o}
-        monkeypatch.setenv(options["key_from"], "secret")
+        monkeypatch.setenv(options.get("key_from", "NONE"), "secret")
         judge = rk.judge("server", **options)
         assert judge.limits.concurrency == options["limits"]["concurrency"]
-        assert judge.prices.budget == options["prices"]["budget"]
+        assert (
+            judge.prices.budget == options.get("prices", {"budget": judge.prices.budget})["budget"]
+        )
         return
     if "local" in words:  # a model with random weights puts little on the three answers
         words = [*words, "-o", "least_mass", "0"]
@@ -266,6 +274,7 @@ def test_the_page_on_methods_has_every_method():
         ("Selectors", rk.selectors()),
         ("Label models", label_methods()),
         ("Estimates", estimators()),
+        ("Choice of labels", CRITERIA),
     ):
         rows = re.findall(r"^\| `(\w+)` \|", sections[title], re.M)
         assert sorted(rows) == sorted(methods)

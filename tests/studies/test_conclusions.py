@@ -194,7 +194,7 @@ def test_limits_name_length_place_and_silent_rules():
 def test_one_pair_is_told_in_words():
     pairs, scores = planted(n_prompts=6)
     selection = rk.select(scores, 3)
-    row = rk.studies.clearest_pair(pairs, rk.label(scores, selection))
+    row = rk.studies.example_pair(pairs)["row"]
     rules = rk.RuleSet.from_texts([f"The response keeps rule {i}." for i in range(8)])
     found = rk.studies.chosen_rules(rules, scores, selection, row)
     assert found["rule"].str.starts_with("The response keeps rule").all()
@@ -258,16 +258,30 @@ def test_the_comparison_page_tells_a_loss_of_frugal_and_whose_confidence_is_too_
     gaps = pl.DataFrame(gaps).with_columns(over_plain_se=pl.lit(0.005))
     ratings = pl.DataFrame(
         [
-            {"data": "embedded", "selector": s, "label": "weighted", "labelled": 30, "rated": r}
+            {"data": "embedded", "selector": s, "label": w, "labelled": 30, "rated": r}
             | {"gain": g, "se": 0.01}
-            for s, r, g in (("adaptive", 100.0, 0.005), ("frugal", 5.0, -0.06))
+            for s, w, r, g in (
+                ("adaptive", "weighted", 100.0, 0.005),
+                ("frugal", "weighted", 5.0, -0.06),
+                ("frugal", "sum", 5.0, -0.05),
+            )
         ]
     )
     sure = {"label": ["majority", "weighted"], "confidence": [0.97, 0.85], "accuracy": [0.8, 0.86]}
     said = rk.studies.comparison_findings(gaps, ratings, pl.DataFrame(sure).with_columns(n=9))
     assert "above the best plain selector in `sparse` and more than .01 below it in `equal`" in said
-    assert "`adaptive`, which has 100 rules rated, against the sum of all rules: cannot" in said
-    assert "`frugal`, which has 5 rules rated, against the sum of all rules: below (−6.0" in said
+    assert (
+        "`adaptive`, which has 100 rules rated, weighted, against the sum of all rules: cannot"
+        in said
+    )
+    assert (
+        "`frugal`, which has 5 rules rated, weighted, against the sum of all rules: below (−6.0"
+        in said
+    )
+    assert (
+        "`frugal`, which has 5 rules rated, summed, against the sum of all rules: below (−5.0"
+        in said
+    )
     assert "`majority` is 17.0 points too high" in said
     assert "`weighted` is 1.0 points too low" in said
 

@@ -66,21 +66,28 @@ def test_a_label_stands_when_it_is_the_final_one_for_good(hh):
 
 def test_readings_as_labels_hold_each_response_once(real_data):
     pairs = rk.load_pairs("xstest-read")
-    data = studies.readings_labelled(pairs, rk.sources.load_ratings("xstest-read")[1])
+    data = rk.sources.load_labelled("xstest-read")
     first = readings.grades("xstest-read").filter(pl.col("pass") == "first")
     prompt = pl.col("pair_id").str.split(":").list.first()
     assert len(data.responses) == first.select(prompt, "sha256").n_unique()
-    assert set(np.unique(data.scores)) == {-1, 0, 1}
-    both = studies.joined_labels(data, data)
+    assert {-1, -0.5, 0, 0.5, 1} <= set(np.unique(data.scores))
+    texts = {
+        (str(p), r): s for p, r, s in zip(data.prompts, data.responses, data.scores, strict=True)
+    }
+    scores = rk.sources.load_ratings("xstest-read")[1].of(pairs)
+    for i in (0, 17, 200):
+        row = pairs.row(i, named=True)
+        found = texts[str(row["prompt"]), row["response_b"]]
+        assert np.array_equal(np.sign(found), np.sign(scores.b[i]))
+    both = rk.sources.joined_labels(data, data)
     assert both.scores.shape == (2 * len(data.responses), 100)
     with pytest.raises(ValueError, match="under other rules"):
-        studies.joined_labels(data, rk.sources.load_labelled("openai-rbr"))
+        rk.sources.joined_labels(data, rk.sources.load_labelled("openai-rbr"))
 
 
 def test_a_judge_is_measured_on_relevant_readings(real_data):
     pairs = rk.load_pairs("hh-read").head(20)
-    scores = rk.sources.load_ratings("hh-read")[1].of(pairs)
-    data = studies.readings_labelled(pairs, scores)
+    data = rk.sources.by_response(pairs, *rk.sources.load_ratings("hh-read"))
     recorded = rk.judge("recorded", source="hh-read")
     found = studies.satisfied_area(recorded, data)
     assert found["value"] == 1

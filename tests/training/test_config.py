@@ -7,7 +7,7 @@ from rulekit.training.presets import PRESETS
 
 
 @pytest.mark.parametrize("task", ["reward", "adapter"])
-@pytest.mark.parametrize("preset", sorted(PRESETS))
+@pytest.mark.parametrize("preset", sorted(set(PRESETS) - {"smollm2-frozen"}))
 def test_every_preset_serves_both_tasks_and_every_field_is_documented(preset, task, tmp_path):
     config = load_config(preset, task=task)
     (tmp_path / "run.yaml").write_text(f"preset: {preset}\ntask: {task}\n")
@@ -57,10 +57,16 @@ def test_a_yaml_file_starts_from_its_preset_and_an_unknown_key_is_an_error(tmp_p
         ("encoder-cpu", {"k": 5}, "k: not used by task 'reward'; allowed: with task 'adapter'"),
         ("encoder-cpu", {"margin_scale": 1.0}, "margin_scale: not used"),
         ("encoder-cpu", {"task": "adapter", "too_long": "drop"}, "too_long: not used"),
-        ("encoder-frozen", {"max_tokens": 64}, "max_tokens: .* frozen encoder; allowed: .*, l2, "),
+        ("encoder-frozen", {"max_tokens": 64}, "max_tokens: .* frozen model; allowed: .*, l2, "),
         ("encoder-frozen", {"epochs": 50}, "epochs: not used by task 'reward' on a frozen"),
         ("encoder-frozen", {"task": "adapter", "l2": 1.0}, "l2: not used by task 'adapter'"),
-        ("encoder-frozen", {"model": "a/b"}, "model 'a/b', .* with frozen; allowed: 'minilm'"),
+        (
+            "smollm2-frozen",
+            {"task": "adapter"},
+            "with frozen and task 'adapter'; allowed: 'minilm'",
+        ),
+        ("smollm2-frozen", {"learning_rate": 1.0}, "learning_rate: .*; allowed: .*, layer, "),
+        ("encoder-frozen", {"layer": 3}, "layer: not used by task 'reward' on a frozen"),
         ("encoder-frozen", {"objective": "margin"}, "objective 'margin' with frozen"),
         ("encoder-frozen", {"nonsense": 3}, "unknown setting 'nonsense'"),
         ("encoder-frozen", {"task": "adapter", "epochs": 1.5}, "allowed: whole numbers"),

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import LlamaConfig
 
-from rulekit.training import batches, models
+from rulekit.training import batches, models, step_time
 from rulekit.training.config import load_config
 from rulekit.training.engine import train
 from rulekit.training.memory_plan import activation_bytes, plan
@@ -128,3 +129,61 @@ def test_a_plan_of_the_8b_model_is_what_one_counts_by_hand(tmp_path):
     assert planned(lora={"quantize": True}) == close(
         four_bits + 2 * (total - linear) + 2 * trained, 2 * trained, 4 * trained
     )
+
+
+class _Products(TorchDispatchMode):
+    """Types of the matrices that are multiplied."""
+
+    def __init__(self):
+        super().__init__()
+        self.types = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func in (torch.ops.aten.mm.default, torch.ops.aten.addmm.default):
+            self.types.add(args[-1].dtype)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(
+    ("precision", "multiplied"),
+    [("float32", torch.float32), ("bf16", torch.bfloat16), ("bf16-stochastic", torch.bfloat16)],
+)
+@pytest.mark.parametrize("kind", ["llama", "bert"])
+def test_the_plan_times_products_of_the_type_that_is_trained(precision, multiplied, kind, tmp_path):
+    """Of a block, and of a real step of the run."""
+    config = settings(make_model(tmp_path / "m", kind), precision=precision)
+    model, _, examples = engine_parts(config, some_pairs(4))
+    with _Products() as planned:
+        found = step_time.unit_times(model.config, config, examples.tokens)
+    assert planned.types == {multiplied}
+    assert min(found.trained, found.read, found.updated) > 0
+    batch = batches.pack(examples, batches.Pass(np.arange(4), np.full(4, 0.25)))
+    with _Products() as run, step_time.precision_of(config):
+        model(**models.packed_inputs(batch)).sum().backward()
+    assert run.types - {torch.float32} == planned.types - {torch.float32}  # the head is float32
+
+
+def test_the_block_that_is_timed_has_the_low_rank_matrices_and_the_window_of_the_run(tmp_path):
+    folder = make_model(tmp_path / "m", "mistral")
+    config = settings(folder, lora={"rank": 3})
+    model, _, examples = engine_parts(config, some_pairs(4))
+    described = model.get_base_model().config
+    one = step_time.block(described, config)
+    learned = [n for n, p in one.named_parameters() if p.requires_grad]
+    assert sum("lora_" in n for n in learned) == 14  # seven linear layers of one block, two each
+    assert all("lora_" in n or "score" in n for n in learned)
+    step_time.unit_times(described, config, examples.tokens)
+
+
+def test_seconds_of_a_run_are_tokens_times_blocks_and_the_optimisers_steps():
+    times = step_time.UnitTimes(trained=3.0, read=1.0, updated=0.5)
+    whole = times.run(layers=4, again=2, tokens=10, held_out=5, steps=2, trainable=7)
+    assert whole == 10 * (3 * 4 + 1 * 2) + 5 * 4 * 1 + 2 * 7 * 0.5
+
+
+def test_a_plan_on_a_cpu_says_what_its_time_rests_on(tmp_path):
+    config = settings(make_model(tmp_path / "m"), precision="bf16")
+    found = plan(config, np.full(16, 30), held_out=np.full(8, 30))
+    assert found.seconds > 0
+    assert "min as one block takes here in bfloat16" in str(found)
+    assert plan(config).seconds is None

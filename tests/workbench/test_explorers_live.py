@@ -22,6 +22,9 @@ CHOSEN = (
 )
 
 
+SELECTED = "document.querySelector('.rulekit-grid tr[aria-selected]')?.dataset.row"
+
+
 def wait(page, condition: str, arg=None) -> None:
     page.wait_for_function(condition, arg=arg, timeout=30_000)
 
@@ -134,8 +137,7 @@ def test_rules_are_sorted_switched_and_taken_along(in_lab, rated):
         "ns => ns.includes(document.querySelector('.rulekit-grid tbody tr').dataset.row)",
         loudest,
     )
-    selected = "document.querySelector('.rulekit-grid tr[aria-selected]').dataset.row"
-    wait(page, f"() => {selected} === document.querySelector('.rulekit-grid tbody tr').dataset.row")
+    wait(page, f"() => {SELECTED} === document.querySelector('.rulekit-grid tbody tr').dataset.row")
 
     summary = page.locator("table.rulekit-worth")
     assert summary.locator("tbody tr").count() == 1
@@ -158,13 +160,27 @@ def test_rules_are_sorted_switched_and_taken_along(in_lab, rated):
     third = page.locator(".rulekit-grid").first.locator("tbody tr").nth(2)
     name = third.get_attribute("data-row")
     third.locator("button").press("Enter")
-    wait(page, f"n => {selected} === n", name)
+    wait(page, f"n => {SELECTED} === n", name)
     third.locator("button").press("ArrowDown")
     below = "document.activeElement.closest('tr')?.previousElementSibling?.dataset.row"
     assert page.evaluate(below) == name
     tool(page).get_by_role("tab", name="redundancy").click()
-    page.locator(".rulekit-tool img").wait_for()
-    assert page.locator(".rulekit-tool img").get_attribute("alt").startswith("Chart: Redundancy")
+    drawn = page.locator(".rulekit-heat canvas")
+    drawn.wait_for()
+    shown = rk.workbench.rules(pairs.head(240), scores, rules).table
+    where, side = drawn.bounding_box(), len(shown.map_names)
+    place = [(where[size] / side) * (at + 0.5) for size, at in (("width", 40), ("height", 17))]
+    drawn.click(position={"x": place[0], "y": place[1]})
+    first, second = shown.map_names[17], shown.map_names[40]
+    tool(page).get_by_text(re.compile(f"^{re.escape(first)}: ")).last.wait_for()
+    status = page.locator(".rulekit-heat [role=status]")
+    assert status.inner_text().startswith(f"{first} and {second} share")
+    drawn.press("ArrowDown")
+    drawn.press("Enter")
+    below = shown.map_names[18]
+    tool(page).get_by_text(re.compile(f"^{re.escape(below)}: ")).last.wait_for()
+    third.locator("button").press("Enter")
+    wait(page, f"n => {SELECTED} === n", name)
     tool(page).get_by_role("tab", name="YAML").click()
     wait(
         page,
@@ -177,7 +193,7 @@ def test_rules_are_sorted_switched_and_taken_along(in_lab, rated):
     assert contrast >= 4.5, text
     in_lab.reload(page)
     page.wait_for_selector(".rulekit-grid tbody tr", timeout=60_000)
-    wait(page, f"n => {selected} === n", name)
+    wait(page, f"n => {SELECTED} === n", name)
     assert page.errors == []
 
 

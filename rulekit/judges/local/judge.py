@@ -126,12 +126,12 @@ class LocalJudge(PromptedJudge):
         template
             As for `LocalJudge`; by default the one that lies in the model's folder, where
             `rulekit train judge` left it, else `conversation_first`.
-        tokens_per_batch, max_tokens, attention, least_mass
-            As for `LocalJudge`.
         dtype
             `float32`, `bfloat16` or `float16`; by default bfloat16 on a GPU, else float32.
         device
             As torch names it; by default the GPU if there is one.
+        tokens_per_batch, max_tokens, attention, least_mass
+            As for `LocalJudge`.
 
         Returns
         -------
@@ -228,7 +228,12 @@ class LocalJudge(PromptedJudge):
         return rating
 
     def trees(self, prompts, responses, rules: RuleSet, mask: np.ndarray | None = None):
-        """The prompts that `rate` runs, as tokens; parameters as there.
+        """The prompts that `rate` runs, as tokens.
+
+        Parameters
+        ----------
+        prompts, responses, rules, mask
+            As for `rate`.
 
         Returns
         -------
