@@ -70,7 +70,7 @@ def append_answers(path: str | Path, entries: Iterable[Mapping[str, object]]) ->
     path
         The file, made where there is none.
     entries
-        As `entry` of `append_answer`.
+        Each with the fields that `append_answer` takes.
 
     Returns
     -------

@@ -1,7 +1,8 @@
-"""Runs: a recipe of parameterized notebooks comes in, a folder of results goes out.
+"""Runs: a recipe of parameterized notebooks comes in, a folder of results goes out; many of them, a sweep.
 
-Open `execution` first; `recipe` checks what is to be run, `records` is what notebooks write
-through and a run says of itself. The command line calls `run`.
+Open `execution` for one run and `sweeping` for many; `recipe` checks what is to be run, `records` is
+what notebooks write through. `run_table` makes one frame of runs, `comparison` and `means` hold them
+against each other.
 """
 
 from rulekit.runs.by_pair import outcomes

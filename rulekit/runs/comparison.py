@@ -54,8 +54,13 @@ class TwoRuns:
     pairs: dict[str, pl.DataFrame]
 
     def frame(self) -> pl.DataFrame:
-        """All that differs as one frame: ``kind`` (accuracy, figure, parameter), ``name``, ``first``,
-        ``second`` as text, ``difference``, ``low``, ``high``, ``p_value``."""
+        """All that differs as one frame.
+
+        Returns
+        -------
+        ``kind`` (accuracy, figure, parameter), ``name``, ``first`` and ``second`` as text,
+        ``difference``, ``low``, ``high``, ``p_value``.
+        """
         columns = ("kind", "name", "first", "second", "difference", "low", "high", "p_value")
         parts = [
             self.accuracy.with_columns(

@@ -44,7 +44,8 @@ class ManyRuns:
     differences
         The same for the difference to the group `against`, paired by every other parameter that
         varies, the seed among them, and by pair where there are any: ``value``, ``low``, ``high``,
-        ``p_value``, ``runs`` (paired), ``pairs``, ``prompts``; no row without `against`.
+        ``runs`` (paired), ``pairs``, ``prompts``, ``changed`` (outcomes that are another), ``p_value``;
+        no row without `against`.
     """
 
     by: tuple[str, ...]
@@ -76,7 +77,8 @@ def compare(
     Parameters
     ----------
     folders
-        As for `table`; only runs that are done count.
+        Each a run, a sweep, or a folder of runs and sweeps; or one of them. Only runs that are done
+        count.
     by
         Parameters that make the groups; none: all that vary but the seed.
     metrics
@@ -147,7 +149,7 @@ _HELD = "\0"  # columns of frames of outcomes, which are not shown
 _MEAN = {"runs": pl.Int64, "value": pl.Float64, "low": pl.Float64, "high": pl.Float64}
 _MEAN |= {"pairs": pl.Int64, "prompts": pl.Int64, "spread": pl.Float64}
 _DIFFERENCE = {"runs": pl.Int64, "value": pl.Float64, "low": pl.Float64, "high": pl.Float64}
-_DIFFERENCE |= {"p_value": pl.Float64, "pairs": pl.Int64, "prompts": pl.Int64}
+_DIFFERENCE |= dict.fromkeys(("pairs", "prompts", "changed"), pl.Int64) | {"p_value": pl.Float64}
 
 
 def one_factor(
@@ -163,11 +165,11 @@ def one_factor(
     Parameters
     ----------
     folders
-        As for `table`.
+        Each a run, a sweep, or a folder of runs and sweeps; or one of them.
     name
         The parameter.
     base
-        Values of all parameters that the sweep varies, but for those of `ways` and the seed.
+        The value of every parameter that varies, but for the seed and those that make the ways.
     ways
         Parameters whose values are looked at apart, such as ``("method", "k")``.
     metrics
@@ -300,12 +302,8 @@ def _mean(rows: pl.DataFrame, metric: str) -> dict | None:
         low, high = mean_interval(
             every["right"].to_numpy(), every["prompt"].to_list(), bounds=(0, 1)
         )
-        pairs = every["pair_id"].n_unique()
-        mean = float(every["right"].mean())
-        return row | {
-            "value": mean, "low": low, "high": high, "pairs": pairs,
-            "prompts": every["prompt"].n_unique(),
-        }  # fmt: skip
+        sizes = {"pairs": every["pair_id"].n_unique(), "prompts": every["prompt"].n_unique()}
+        return row | sizes | {"value": float(every["right"].mean()), "low": low, "high": high}
     low, high = mean_interval(values.to_numpy()) if len(values) > 1 else (None, None)
     return row | {"low": low, "high": high}
 
@@ -321,13 +319,11 @@ def _paired(own: pl.DataFrame, base: pl.DataFrame, metric: str, keys: list[str])
         every = pl.concat(joined)
         if every.is_empty():
             return None
-        gain = mean_difference(
-            (every["right"] - every["right_base"]).to_numpy(), every["prompt"].to_list()
-        )
-        return {
-            "runs": len(both), "value": gain.value, "low": gain.low, "high": gain.high,
-            "p_value": gain.p_value, "pairs": every["pair_id"].n_unique(), "prompts": gain.n_groups,
-        }  # fmt: skip
+        moved = (every["right"] - every["right_base"]).to_numpy()
+        gain = mean_difference(moved, every["prompt"].to_list())
+        told = {name: getattr(gain, name) for name in ("value", "low", "high", "p_value")}
+        sizes = {"pairs": every["pair_id"].n_unique(), "prompts": gain.n_groups}
+        return {"runs": len(both), **told, **sizes, "changed": int(np.count_nonzero(moved))}
     gains = np.array([one[k] - two[k] for k in both])
     low, high = mean_interval(gains) if len(gains) > 1 else (None, None)
     return {"runs": len(both), "value": float(gains.mean()), "low": low, "high": high}

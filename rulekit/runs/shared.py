@@ -106,6 +106,10 @@ def assemble(sweep: str, run: dict, about: dict, forked: Forked | None = None) -
         The run's `provenance.json`.
     forked
         Not needed.
+
+    Returns
+    -------
+    ``status``: done.
     """
     from rulekit.runs.report import write_report
 

@@ -85,7 +85,7 @@ class SweepState:
                     "run": run.name,
                     **{name: plain(run.swept.get(name)) for name in self.plan.swept},
                     "status": self.runs[run.name],
-                    "step": self.at[run.name],
+                    "step": self.at[run.name] or None,
                     "seconds": round(sum(seconds), 1) if seconds else None,
                     "error": next((one["error"] for one in failed if one), None),
                 }

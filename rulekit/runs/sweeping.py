@@ -52,7 +52,7 @@ def sweep(
         Folder in which `NAME-TIME/` is made.
     resume
         A sweep's folder: steps that are done there are used as far as nothing they depend on has
-        changed, and failed ones are tried again. With `what` its runs become those of `what`.
+        changed, and failed ones are tried again. Where `what` is given too, its runs take their place.
     workers
         How many steps run together; None: as many as there are cores, or what Ray has.
     on
@@ -104,6 +104,10 @@ def continue_task(folder: str | Path, task: str, say: Callable[[str], None] = pr
         ``I/N``: the runs I, I + N, I + 2N, …, counted from 0.
     say
         Called with lines about how it goes.
+
+    Returns
+    -------
+    The sweep's folder, absolute.
 
     Raises
     ------
@@ -193,9 +197,7 @@ def _planned(what, parameters, runs, resume) -> tuple[Plan, dict]:
         if what is None:
             what, parameters = asked_for(resume, parameters)
     elif what is None:
-        raise ValueError(
-            "WHAT is missing; allowed: a sweep, a recipe, a notebook or a file"
-        )
+        raise ValueError("WHAT is missing; allowed: a sweep, a recipe, a notebook or a file")
     if what.endswith((".yaml", ".yml", ".ipynb")):
         what = str(Path(what).expanduser().resolve())
     own = {k: list(v) if isinstance(v, range | tuple) else v for k, v in (parameters or {}).items()}

@@ -94,7 +94,7 @@ def _serve(out: int) -> None:
     running: dict[int, tuple[int, str]] = {}  # process → task, its temporary folder
     rest, open_ = b"", True
     _answer(out, {"ready": os.getpid()})
-    deadline = None
+    deadline, outcomes = None, set()
     while open_ or running:
         readable, _, _ = select.select([0, woken] if open_ else [woken], [], [], 1)
         if woken in readable:
@@ -102,8 +102,9 @@ def _serve(out: int) -> None:
         if 0 in readable:
             got = os.read(0, 65536)
             *lines, rest = (rest + got).split(b"\n")
-            for line in lines:
-                _obey(json.loads(line), running, (0, out, woken, wake))
+            for told in map(json.loads, lines):
+                outcomes |= {Path(told["task"]["told"]).parent} if "task" in told else set()
+                _obey(told, running, (0, out, woken, wake))
             if not got:
                 open_, deadline = False, time.monotonic() + 2 * _GRACE
                 for pid in running:
@@ -112,6 +113,8 @@ def _serve(out: int) -> None:
             for pid in running:
                 _end_group(pid)
         _reap(running, out)
+    for folder in outcomes:  # whoever asked may have been killed
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _obey(told: dict, running: dict[int, tuple[int, str]], own: tuple[int, ...]) -> None:

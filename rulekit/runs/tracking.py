@@ -30,7 +30,7 @@ def log_runs(
     Parameters
     ----------
     folders
-        As for `table`.
+        Each a run, a sweep, or a folder of runs and sweeps; or one of them.
     keeper
         ``mlflow``.
     uri

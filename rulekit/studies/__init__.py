@@ -116,6 +116,7 @@ from rulekit.studies.one_pair import (
 )
 from rulekit.studies.peers import peer_ratios, speed_findings
 from rulekit.studies.phrases import joined_interval
+from rulekit.studies.policy import PolicyRun, optimise_policy, policy_findings, policy_gap
 from rulekit.studies.position import position_audit
 from rulekit.studies.published import published_boards, scorecard, when_not_to
 from rulekit.studies.rated_rules import (
@@ -257,6 +258,7 @@ __all__ = [
     "TOPICS",
     "WEIGHTED",
     "NearestSentence",
+    "PolicyRun",
     "Recommended",
     "Ways",
     "ablation_model",
@@ -350,6 +352,7 @@ __all__ = [
     "noise_findings",
     "noise_table",
     "noisy_copy",
+    "optimise_policy",
     "order_decides",
     "order_decides_said",
     "order_said",
@@ -364,6 +367,8 @@ __all__ = [
     "paired_gains",
     "paired_readings",
     "peer_ratios",
+    "policy_findings",
+    "policy_gap",
     "position_audit",
     "preferred",
     "premise_curve",

@@ -98,7 +98,9 @@ def unseen_directions(table: pl.DataFrame, judge: str = "with readings") -> pl.D
     A row a subset: ``subset``, ``value``, ``low``, ``high``, ``n``.
     """
     mine = table.filter(pl.col("figure").str.starts_with("should-"), pl.col("judge") == judge)
-    return mine.select(pl.format("xstest-{}", "figure").alias("subset"), "value", "low", "high", "n")
+    return mine.select(
+        pl.format("xstest-{}", "figure").alias("subset"), "value", "low", "high", "n"
+    )
 
 
 def satisfied_area(judge: Judge, data: Labelled, seed: int = 0) -> dict:

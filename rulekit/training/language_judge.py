@@ -153,7 +153,7 @@ def plan_language_judge(
     return "\n".join(
         [
             f"parameters   {total:>15,}   trained {learned:,}",
-            f"memory       {held / 1e9:>12.2f} GB of weights, gradients and optimiser states",
+            f"together     {held / 1e9:>12.2f} GB of weights, gradients and optimiser states",
             f"ratings      {examples.n_ratings:>15,} in {len(examples):,} conversations with rules",
             f"run          {steps:>15,} steps, {tokens:,} tokens; one rating a pass would read "
             f"{int(tokens + alone * passes):,}",

@@ -104,11 +104,8 @@ class RunList:
             return []
         frame = self.whole
         parameters = [c for c in runs.parameters_in(self.runs.values()) if c in frame.columns]
-        first = [
-            c
-            for c in _FIRST
-            if frame[c].null_count() < len(frame) and (c != "sweep" or any(frame[c]))
-        ]
+        first = [c for c in _FIRST if frame[c].null_count() < len(frame)]
+        first = [c for c in first if c not in ("sweep", "recipe") or frame[c].n_unique() > 1]
         varying = [c for c in parameters if frame[c].drop_nulls().n_unique() > 1 and c not in first]
         return [*first, *varying, *(c for c in self._figures(parameters) if c not in first)]
 

@@ -16,6 +16,7 @@ import polars as pl
 from great_tables import GT
 
 from rulekit import runs
+from rulekit.runs.found import is_run, is_sweep
 from rulekit.runs.sweep_file import values_of
 from rulekit.tables import table
 
@@ -33,11 +34,14 @@ class SweepWatch:
     parameters
         A line each: a name and its values, such as ``k 1,3,5`` or ``seed 0:5``.
     folder
-        Where its folder is made.
+        Where its folder is made; beside it, if this is a run or a sweep.
     """
 
     def __init__(self, what: str, parameters: str, folder: str | Path) -> None:
-        self.what, self.parameters, self.folder = what, parameters, Path(folder)
+        folder = Path(folder)
+        inside = is_run(folder) or is_sweep(folder)
+        self.what, self.parameters = what, parameters
+        self.folder = folder.resolve().parent if inside else folder
         self.sweep: Path | None = None  # its own folder, once it has one
         self._process: subprocess.Popen | None = None
         self._lines: list[str] = []
@@ -81,7 +85,7 @@ class SweepWatch:
         return table(frame, f"The sweep {self.what}, if it is started")
 
     def start(self, wait: bool = True) -> Path | None:
-        """Start it.
+        """Start it; returns its folder, or None where it is not waited for.
 
         Parameters
         ----------

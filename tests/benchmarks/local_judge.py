@@ -1,10 +1,11 @@
 """The shared pass against one pass a rule: same model, same ratings, same run.
 
     python tests/benchmarks/local_judge.py [--threads 2] [--repeats 5] [--sample 6] [--lengths 200 500 1000]
+    python tests/benchmarks/local_judge.py --model smollm2-135m     a real one instead of random weights
     python tests/benchmarks/local_judge.py --gpu            an 8B model with random weights on a GPU
 
 One conversation of the given length under the 100 embedded rules, a Llama of 8 layers and hidden
-size 512 with random weights. The tokens are those of the embedded encoder's tokenizer, so that
+size 512 with random weights (or the model that is named, with its own tokenizer). The tokens are those of the embedded encoder's tokenizer, so that
 rules have the length they have for a real model. One pass a rule is timed on `--sample` rules and
 scaled. Both ways alternate, and the medians of wall clock and of the process's CPU time are
 printed: on a shared machine the CPU time with one thread is the steadier of the two. Scores of
@@ -103,7 +104,7 @@ def token_ratio(usage: Usage) -> float:
     return usage.tokens_one_by_one / usage.tokens
 
 
-def on_cpu(threads: int, repeats: int, sample: int, lengths: list[int]) -> None:
+def on_cpu(threads: int, repeats: int, sample: int, lengths: list[int], model: str) -> None:
     torch.set_num_threads(threads)
     rules = rk.RuleSet.load(rk.files.resource("data/rules.yaml"))
     chosen = np.linspace(0, len(rules) - 1, sample).astype(int)
@@ -118,7 +119,11 @@ def on_cpu(threads: int, repeats: int, sample: int, lengths: list[int]) -> None:
     for dtype in (torch.float32, torch.bfloat16):
         for tokens in lengths:
             for template in TEMPLATES:
-                shared = judge(SMALL, dtype, template=template)
+                if model:
+                    kind = str(dtype).removeprefix("torch.")
+                    shared = LocalJudge.load(model, None, template, kind, "cpu", least_mass=0)
+                else:
+                    shared = judge(SMALL, dtype, template=template)
                 alone = LocalJudge(
                     shared.model,
                     shared.tokenizer,
@@ -244,12 +249,13 @@ def main() -> None:
     parser.add_argument("--sample", type=int, default=6)
     parser.add_argument("--lengths", type=int, nargs="+", default=[200, 500, 1000])
     parser.add_argument("--responses", type=int, default=32, help="with --gpu")
+    parser.add_argument("--model", default="", help="a folder or a name; default: random weights")
     a = parser.parse_args()
     warnings.filterwarnings("ignore", message="the three answers hold")  # random weights
     if a.gpu:
         on_gpu(a.responses, 300, a.repeats)
     else:
-        on_cpu(a.threads, a.repeats, a.sample, a.lengths)
+        on_cpu(a.threads, a.repeats, a.sample, a.lengths, a.model)
 
 
 if __name__ == "__main__":

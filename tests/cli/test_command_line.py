@@ -36,9 +36,20 @@ def ran(*words: str, **settings) -> subprocess.CompletedProcess:
     return subprocess.run([SCRIPT, *words], capture_output=True, text=True, check=False, **settings)
 
 
+ANY_NUMBER = (
+    ("store", "check"),
+    ("store", "merge"),
+    ("compare",),
+    ("runs", "list"),
+    ("runs", "clean"),
+)
+
+
 def test_all_commands_are_there():
     assert {" ".join(words) for words in every(WHOLE)} == {
         "annotate",
+        "bench gpu",
+        "compare",
         "data describe",
         "doctor",
         "evaluate",
@@ -52,6 +63,9 @@ def test_all_commands_are_there():
         "rules diff",
         "rules stats",
         "run",
+        "runs clean",
+        "runs list",
+        "runs show",
         "select",
         "store check",
         "store export",
@@ -75,14 +89,14 @@ def test_help_shows_an_example_and_the_common_options(words):
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 def test_an_unknown_option_and_too_many_words_end_in_one_line(words):
     assert "no such option: --nonsense" in refused(*words, "--nonsense")
-    if words not in (("store", "check"), ("store", "merge")):  # these take any number
+    if words not in ANY_NUMBER:
         assert "unexpected extra argument" in refused(*words, *"abcdefg")
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["nonsense"], "no such command 'nonsense'; allowed: new, run, data, rules, annotate"),
+        (["nonsense"], "no such command 'nonsense'; allowed: new, run, sweep, runs, compare, data"),
         (["anotate", "x"], "Did you mean 'annotate'?"),
         (["rules"], "missing command; allowed: check, diff, stats; see rulekit rules --help"),
         (["store", "check"], "missing argument 'FILE...'; see rulekit store check --help"),

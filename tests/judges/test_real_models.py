@@ -14,9 +14,7 @@ from rulekit.judges import LocalJudge, prompts
 from tests.judges.local_models import build
 
 pytestmark = pytest.mark.filterwarnings("ignore:the three answers hold")
-RULES = rk.RuleSet.from_texts(
-    ["The response is  polite.", "\n It names 24 steps, 1.5 each. \n", "It refuses."]
-)
+RULES = rk.RuleSet.from_texts(["The response is  polite.", "\n It names 24 steps, 1.5 each. \n"])
 TALKS = [
     "\n How do I fix a bike by 12:30?\n\n",
     [
@@ -70,13 +68,13 @@ def test_scores_are_those_of_one_plain_text_a_rating_in_every_template(real, tem
 
 
 def test_behind_its_window_a_model_sees_what_it_sees_alone(gemma3):
-    """Of 900 tokens a layer with a window of 512 sees the last; a wider window gives other scores."""
+    """Of 750 tokens a layer with a window of 512 sees the last; a wider window gives other scores."""
     judge = LocalJudge.load(gemma3, device="cpu", least_mass=0)
-    reply = ["Take off the wheel, then the 2 brakes. " * 75]
-    some = rk.RuleSet(RULES.rules[:2])
+    reply = ["Take off the wheel, then the 2 brakes. " * 55]
+    some = rk.RuleSet(RULES.rules[:1])
     expected = plain_scores(judge, TALKS[:1], reply, some)
     found = judge.rate(TALKS[:1], reply, some)
-    assert found.usage.tokens > 850
+    assert found.usage.tokens > 650
     assert (
         np.abs(found.probabilities[..., 2] - found.probabilities[..., 0] - expected).max() <= 2e-5
     )
@@ -98,7 +96,7 @@ TEXT = st.lists(PIECES, max_size=8).map("".join)
 
 
 @given(talk=TEXT, reply=TEXT, rule=TEXT, template=st.sampled_from(list(prompts.TEMPLATES)))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_tokens_are_those_of_the_tokenizers_own_rendering(reader, talk, reply, rule, template):
     judge = reader.with_template(template)
     rules = rk.RuleSet.from_texts([f"It is {rule}"])

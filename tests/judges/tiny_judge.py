@@ -92,8 +92,8 @@ def by_model(folder: Path):
     return lambda body: dict(first_token_distribution(folder, body["messages"])[:20])
 
 
-def save_gguf(folder: Path, path: Path) -> Path:
-    """The model in llama.cpp's format, in full precision."""
+def save_gguf(folder: Path, path: Path, half: bool = False) -> Path:
+    """A Llama in llama.cpp's format, in full precision or with its matrices in bfloat16."""
     import gguf
 
     tokenizer, model = _loaded(folder)
@@ -132,7 +132,12 @@ def save_gguf(folder: Path, path: Path) -> Path:
             tensor = (
                 tensor.view(n, 2, config.head_dim // 2, -1).transpose(1, 2).reshape(tensor.shape)
             )
-        writer.add_tensor(names.get_name(name, (".weight",)), tensor.contiguous().numpy())
+        named, values = names.get_name(name, (".weight",)), tensor.contiguous().numpy()
+        if half and values.ndim == 2:
+            kind = gguf.GGMLQuantizationType.BF16
+            writer.add_tensor(named, gguf.quants.quantize(values, kind), raw_dtype=kind)
+        else:
+            writer.add_tensor(named, values)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

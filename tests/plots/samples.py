@@ -113,6 +113,7 @@ def every_chart(names=("one", "two", "three"), title="A finding") -> dict:
         ),
         "curves": plots.curves(lines(names), title, "x", "y"),
         "growth": plots.growth(growth, title),
+        "intervals": plots.intervals(many, title, "difference"),
         "judge_quality_chart": plots.judge_quality_chart(
             many.rename({"name": "rule"}).with_columns(reference=0.6), title, "AUC"
         ),
@@ -124,6 +125,12 @@ def every_chart(names=("one", "two", "three"), title="A finding") -> dict:
         "regimes": plots.regimes(regimes, title),
         "rule_use": plots.rule_use(
             many.rename({"name": "rule", "value": "coverage"}).with_columns(decisive=0.3), title
+        ),
+        "run_means": plots.run_means(
+            lines(names).rename({"series": "way", "x": "k", "y": "value"}),
+            title,
+            ["way", "k"],
+            "share",
         ),
         "scorecard": plots.scorecard(many.with_columns(source=pl.lit("measured")), title),
         "selection_map": plots.selection_map(*cells(rules), title),

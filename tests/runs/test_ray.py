@@ -27,6 +27,7 @@ def node() -> dict:
         "num_cpus": 1,
         "object_store_memory": 80 * 2**20,
         "include_dashboard": False,
+        "include_log_monitor": False,
         **ports,
     }
 

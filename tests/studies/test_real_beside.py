@@ -92,3 +92,16 @@ def test_a_judge_is_measured_on_relevant_readings(real_data):
     found = studies.satisfied_area(recorded, data)
     assert found["value"] == 1
     assert found["n"] == int((data.scores != 0).sum())
+
+
+def test_unread_pairs_have_no_prompt_that_was_read(real_data):
+    def prompts(frame):
+        return {rk.inputs.pairs.conversation(p) for p in frame["prompt"].to_list()}
+
+    pairs = rk.load_pairs("hh-rule-votes")
+    left, read = studies.unread_pairs(pairs, "hh-read"), prompts(rk.load_pairs("hh-read"))
+    assert read
+    assert not read & prompts(left)
+    assert len(left) > 2 * len(read), (
+        "others that begin with the same question go with them, no more"
+    )

@@ -103,4 +103,4 @@ def test_the_frozen_preset_runs_from_the_command_line_and_has_nothing_to_plan(tm
     again = load_config(tmp_path / "run" / "config.yaml")
     assert (again.frozen, again.evaluation_share) == (True, 0.3)
     assert main([*run, "-p", "epochs", "2"]) == 2
-    assert "epochs: not used by task 'reward' on a frozen encoder" in capsys.readouterr().err
+    assert "epochs: not used by task 'reward' on a frozen model" in capsys.readouterr().err

@@ -27,7 +27,8 @@ def test_runs_are_compared_and_a_sweep_is_started_and_watched(in_lab, tmp_path):
     page.wait_for_selector(".rulekit-grid tbody tr", timeout=60_000)
     wait(page, f"() => {STATUS}.startsWith('7 of 7')")
 
-    tool(page).get_by_role("button", name="k", exact=True).click()
+    runs = page.locator(".rulekit-grid").first
+    runs.get_by_role("button", name="k", exact=True).click()
     wait(page, "() => document.querySelector('.rulekit-grid tbody tr').dataset.row === 'k-9'")
     for name in ("k-1_seed-0", "k-3_seed-0"):
         tool(page).get_by_label(f"compare {name}", exact=True).check()
@@ -48,11 +49,11 @@ def test_runs_are_compared_and_a_sweep_is_started_and_watched(in_lab, tmp_path):
     tool(page).get_by_role("tab", name="sweep").click()
     tool(page).get_by_label("sweep", exact=True).fill(str(tiny_notebook(tmp_path)))
     tool(page).get_by_label("parameters", exact=True).fill("k 1,3\nseed 7:9")
-    tool(page).get_by_role("button", name="plan").click()
+    tool(page).get_by_role("button", name="plan", exact=True).click()
     tool(page).get_by_text("if it is started").wait_for(timeout=60_000)
     assert_controls_have_names_and_keys(page)
     contrast, text = least_contrast(page)
     assert contrast >= 4.5, text
-    tool(page).get_by_role("button", name="start").click()
+    tool(page).get_by_role("button", name="start", exact=True).click()
     tool(page).get_by_text(re.compile(r"4 of 4 runs done")).first.wait_for(timeout=120_000)
     assert page.errors == []
