@@ -26,6 +26,7 @@ DOCUMENTS = (
     "notebooks/METHODS.md",
     "notebooks/RESULTS.md",
     "notebooks/AT_SCALE.md",
+    "notebooks/LANGUAGE_MODELS.md",
     "tests/benchmarks/README.md",
 )
 SHOWN = (  # with commands
