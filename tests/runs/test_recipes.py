@@ -87,7 +87,7 @@ def test_values_are_checked_before_the_first_notebook_runs(name, value, message,
 
 def test_every_parameter_of_a_notebook_has_its_meaning_and_no_other_is_listed():
     taken = {
-        n for p in resource("notebooks").glob("*.ipynb") for n in recipe_module.parameters_of(p)
+        n for p in resource("notebooks").rglob("*.ipynb") for n in recipe_module.parameters_of(p)
     }
     assert taken | {"artefacts"} == set(recipe_module.PARAMETERS)
 
@@ -108,7 +108,7 @@ def test_the_default_of_every_parameter_is_a_value_that_a_recipe_may_give():
         ("name: mine", "steps is missing or empty; allowed: a list of notebooks"),
         ("name: mine\nsteps: [3]", "step 1: 3; allowed keys: notebook, parameters"),
         ("name: mine\nsteps: [{parameters: {}}]", "step 1: {'parameters': {}}; allowed keys"),
-        ("name: mine\nsteps: [{notebook: ../x}]", "unknown notebook '../x'; allowed: 00_workbench"),
+        ("name: mine\nsteps: [{notebook: ../x}]", "unknown notebook '../x'; allowed: 00_overview"),
         ("name: mine\nsteps: [{notebook: 11_proofs, parameters: 3}]", "parameters is 3; allowed"),
         ("name: ../mine\nsteps: [{notebook: 11_proofs}]", "name is '../mine'; allowed: letters"),
         ("steps: [{notebook: 11_proofs}]", "name is None; allowed: letters"),

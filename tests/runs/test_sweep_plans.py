@@ -5,6 +5,7 @@ import json
 import polars as pl
 import pytest
 
+import rulekit as rk
 from rulekit import runs
 from rulekit.runs import addresses
 from rulekit.runs.sweep_plan import judge_calls
@@ -195,6 +196,12 @@ def test_judge_calls_are_counted_once_for_each_response_and_rule_and_not_for_rec
     given = {"pairs": str(pairs), "rules": str(rules)}
     plan = runs.plan_sweep("03_selection", parameters=given | {"k": [1, 2]})
     assert judge_calls(plan.steps, list(plan.steps)) == {"encoder": 2 * 5 * 2}
+    plan = runs.plan_sweep("quickstart", parameters=given)
+    # In a sweep 01 and 02 come after nothing, so each asks; with a store for both they ask once.
+    assert judge_calls(plan.steps, list(plan.steps)) == {"encoder": 2 * 5 * 2}
+    with rk.Store(tmp_path / "ratings.sqlite"):
+        pass
+    given |= {"ratings": str(tmp_path / "ratings.sqlite"), "judge": "encoder"}
     plan = runs.plan_sweep("quickstart", parameters=given)
     assert judge_calls(plan.steps, list(plan.steps)) == {"encoder": 5 * 2}
     plan = runs.plan_sweep("03_selection", parameters={"k": [1, 2]})
