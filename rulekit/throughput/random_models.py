@@ -13,6 +13,8 @@ import polars as pl
 import torch
 
 from rulekit import encoder
+from rulekit.inputs import sources
+from rulekit.inputs.pairs import prompt_text
 from rulekit.judges import LocalJudge
 from rulekit.training import batches, load_config, models
 
@@ -144,6 +146,13 @@ def random_judge(sizes: dict, dtype: torch.dtype, where: torch.device, **setting
     finally:
         torch.set_default_dtype(before)
     return LocalJudge(model.eval(), tokenizer, "random", least_mass=0, **settings)
+
+
+def corpus_words() -> list[str]:
+    """All words of the embedded corpus's prompts and first responses, in their order."""
+    pairs = sources.load("embedded")
+    texts = zip(pairs["prompt"], pairs["response_a"], strict=True)
+    return [word for p, r in texts for word in f"{prompt_text(p)} {r}".split()]
 
 
 def conversations(tokenizer, words: list[str], tokens: int, n: int) -> tuple[list[str], list[str]]:

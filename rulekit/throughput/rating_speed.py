@@ -8,11 +8,16 @@ import warnings
 
 import torch
 
-from rulekit.inputs import RuleSet, sources
-from rulekit.inputs.pairs import prompt_text
+from rulekit.inputs import RuleSet
 from rulekit.judges import LocalJudge
 from rulekit.throughput.clock import peak_memory_gb, wait
-from rulekit.throughput.random_models import SIZES, conversations, device, random_judge
+from rulekit.throughput.random_models import (
+    SIZES,
+    conversations,
+    corpus_words,
+    device,
+    random_judge,
+)
 
 TOKENS = 300  # of a conversation
 _TEMPLATE = "conversation_first_short"
@@ -47,10 +52,7 @@ def one_by_one(setting) -> dict:
 def _prepared(setting, responses: int):
     rules = RuleSet.load("embedded")
     base = random_judge(SIZES[setting.size], torch.bfloat16, device(), template=_TEMPLATE)
-    pairs = sources.load("embedded")
-    texts = zip(pairs["prompt"], pairs["response_a"], strict=True)
-    words = [word for p, r in texts for word in f"{prompt_text(p)} {r}".split()]
-    return base, rules, conversations(base.tokenizer, words, TOKENS, responses)
+    return base, rules, conversations(base.tokenizer, corpus_words(), TOKENS, responses)
 
 
 def _judge(base: LocalJudge, budget: int, attention: str) -> LocalJudge:
