@@ -30,19 +30,23 @@ class Scored:
         Those among them that were of the response, int64 (n,).
     tokens
         Real tokens that were read, without padding; 0 where the scorer cannot tell.
+    first
+        Of a scorer that compares in both orders: how often the response shown first was preferred,
+        0, ¼, ½, ¾ or 1, float64 (n,), ½ where its orders agree; NaN where the scorer cannot tell.
     """
 
     scores: np.ndarray
     lost: np.ndarray
     response_lost: np.ndarray
     tokens: int = 0
+    first: np.ndarray | None = None
 
     @classmethod
-    def untold(cls, scores: Sequence[float]) -> Scored:
+    def untold(cls, scores: Sequence[float], first: np.ndarray | None = None) -> Scored:
         """Of a scorer that does not tell what was cut."""
         values = np.asarray(scores, np.float64)
         unknown = np.full(len(values), -1, np.int64)
-        return cls(values, unknown, unknown)
+        return cls(values, unknown, unknown, first=first)
 
 
 class Scorer(Protocol):

@@ -44,8 +44,9 @@ class Evaluation:
         Subsets, sections and score.
     items
         One row an item, as `rulekit.benchmarks.read_items` has them, with `scores` (one a response),
-        `cut` and `response_cut` (tokens that its conversations lost, null where unknown), `won`,
-        `half` and `margin`.
+        `cut` and `response_cut` (tokens that its conversations lost, null where unknown), `first`
+        (how often each of its comparisons took the response that was shown first; null where none
+        is made), `won`, `half` and `margin`.
     facts
         Who scored, how, and what it took.
     """
@@ -196,6 +197,7 @@ def score_items(
     answers, took = score_questions(scorer, questions, parts, f"{benchmark}")
     score = answers["score"].to_numpy()
     lost, of_response = answers["lost"].to_numpy(), answers["response_lost"].to_numpy()
+    first = answers["first"]
     rows = []
     for n_right, responses, at in zip(items["n_right"], items["responses"], of_item, strict=True):
         found = score[at]
@@ -203,8 +205,9 @@ def score_items(
             found = _compared(found, n_right, len(responses))
         told = (lost[at] >= 0).all()
         cut = [int(x[at].sum()) if told else None for x in (lost, of_response)]
-        rows.append((found.tolist(), *cut))
+        rows.append((found.tolist(), *cut, first[at].to_list() if scorer.pairwise else None))
     schema = {"scores": pl.List(pl.Float64), "cut": pl.Int64, "response_cut": pl.Int64}
+    schema |= {"first": pl.List(pl.Float64)}
     items = items.hstack(pl.DataFrame(rows, schema=schema, orient="row"))
     card = RULES[benchmark](items)
     items = items.hstack(card.items.select("won", "half", "margin"))

@@ -82,7 +82,8 @@ class JudgeScorer:
         pairs = [tuple(responses) for _, responses in questions]
         both = self._sums(prompts * 2, pairs + [pair[::-1] for pair in pairs])
         signs = votes(both, np.abs(self.weights).sum())
-        return Scored.untold(signs[: len(pairs)] - signs[len(pairs) :])
+        there, back = signs[: len(pairs)], signs[len(pairs) :]
+        return Scored.untold(there - back, first=0.5 + (there + back) / 4)
 
     def _sums(self, prompts: list, responses: list) -> np.ndarray:
         p = self.judge.rate(prompts, responses, self.rules).complete().astype(np.float64)

@@ -13,7 +13,13 @@ import polars as pl
 from rulekit.benchmarks.contract import Question, Scorer
 from rulekit.files import sha256, watched, write_atomically
 
-_SCHEMA = {"question": pl.String, "score": pl.Float64, "lost": pl.Int64, "response_lost": pl.Int64}
+_SCHEMA = {
+    "question": pl.String,
+    "score": pl.Float64,
+    "lost": pl.Int64,
+    "response_lost": pl.Int64,
+    "first": pl.Float64,
+}
 
 
 def score_questions(
@@ -34,8 +40,8 @@ def score_questions(
 
     Returns
     -------
-    Columns question (a hash), score, lost and response_lost; and what it took: questions asked and
-    found on disk, tokens, seconds.
+    Columns question (a hash), score, lost, response_lost and first (null where the scorer cannot
+    tell); and what it took: questions asked and found on disk, tokens, seconds.
     """
     from tqdm.auto import tqdm
 
@@ -50,7 +56,7 @@ def score_questions(
             part, begin = open_[start : start + scorer.part], time.perf_counter()
             found = scorer.read([different[k] for k in part])
             seconds, tokens = seconds + time.perf_counter() - begin, tokens + found.tokens
-            columns = (part, found.scores, found.lost, found.response_lost)
+            columns = (part, found.scores, found.lost, found.response_lost, found.first)
             frame = pl.DataFrame(dict(zip(_SCHEMA, columns, strict=True)), schema=_SCHEMA)
             if folder is not None:
                 name = f"{sha256(''.join(part))[:16]}.parquet"
@@ -74,7 +80,7 @@ def _kept(folder: Path | None, identity: str) -> dict[str, tuple]:
         return {}
     rows = {}
     for path in sorted(_of(folder, identity).glob("*.parquet")):
-        for row in pl.read_parquet(path).select(list(_SCHEMA)).iter_rows():
+        for row in pl.scan_parquet(path, schema=_SCHEMA, missing_columns="insert").collect().iter_rows():
             if np.isfinite(row[1]):
                 rows[row[0]] = row
     return rows

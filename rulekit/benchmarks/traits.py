@@ -65,15 +65,16 @@ def biases(result: Evaluation) -> pl.DataFrame:
     the one with more of it has the larger score (a tie counts one half) with its 95 % interval,
     `right_has_more` how often it is the right one, `accuracy_with` and `accuracy_against` how often
     the model is right where the trait speaks for the right response and where it speaks against it.
-    RM-Bench adds ``style``: richer against plainer. A judge that compares adds ``position``:
-    `prefers` is how often its two orders do not agree, without the other columns.
+    RM-Bench adds ``style``: richer against plainer. A judge that compares adds, without the other
+    columns, ``position``: `prefers` is how often it takes the response that is shown first, ½ where
+    place does not matter; and ``order``: how often its two orders do not agree.
     """
     pairs = _pairs(result)
     rows = [_trait(name, pairs, trait) for name, trait in TRAITS.items()]
     if result.card.benchmark == "rm-bench":
         rows.append(_of("style", pairs, pairs["style"].to_numpy()))
-    if str(result.facts.get("orders", "")).startswith("both"):
-        rows.append(_position(pairs))
+    if "first" in result.items.columns:
+        rows += _position(result.items)
     return pl.DataFrame([r for r in rows if r], schema=_ROW)
 
 
@@ -166,12 +167,17 @@ def _of(name: str, pairs: pl.DataFrame, gap: np.ndarray) -> dict | None:
     return dict(zip(_ROW, values, strict=True))
 
 
-def _position(pairs: pl.DataFrame) -> dict:
-    unlike = (np.abs(pairs["margin"].to_numpy()) < 2).astype(float)
-    found = mean_accuracy(unlike, pairs["group"].to_list())
-    ends = (found.value, found.low, found.high)
-    values = ("position", *ends, None, None, None, len(pairs))
-    return dict(zip(_ROW, values, strict=True))
+def _position(items: pl.DataFrame) -> list[dict]:
+    asked = items.select("group", "first").explode("first").drop_nulls()
+    if not len(asked):
+        return []
+    first, groups = asked["first"].to_numpy(), asked["group"].to_list()
+    rows = []
+    for name, values in (("position", first), ("order", (first != 0.5).astype(float))):
+        found = mean_accuracy(values, groups)
+        ends = (found.value, found.low, found.high)
+        rows.append(dict(zip(_ROW, (name, *ends, None, None, None, len(asked)), strict=True)))
+    return rows
 
 
 def _slope(margin: np.ndarray) -> float:

@@ -306,10 +306,11 @@ def judge_calls(steps: Mapping[str, Step], to_run: list[str]) -> dict[str, int]:
 
 
 def _request(step: Step) -> str | None:
-    """What a step asks a judge for; None: nothing."""
+    """What a step asks a judge for; None: nothing, as where the judge's name is only told."""
     uses = used(Path(step.notebook))
-    takes = parameters_of(Path(step.notebook))
-    if not {"pairs", "judge"} <= set(takes) or (uses is not None and "judge" not in uses):
+    takes = set(parameters_of(Path(step.notebook)))
+    needs = {"judge"} | ({"options"} & takes)
+    if not {"pairs", "judge"} <= takes or (uses is not None and not needs <= uses):
         return None
     given = _defaults(step.notebook) | step.parameters
     if str(given.get("ratings", "")).endswith(".parquet"):

@@ -156,12 +156,16 @@ def test_a_judge_that_compares_is_asked_in_both_orders(pairs_file):
     fair = benchmarks.evaluate_file(Longer(), pairs_file, rules=RULES)
     right, wrong = (fair.items["responses"].list.get(i).str.len_chars() for i in (0, 1))
     assert fair.items["won"].to_list() == (right > wrong).cast(float).to_list()
-    first = benchmarks.evaluate_file(Longer(liking=1000.0), pairs_file, rules=RULES)
+    first = benchmarks.evaluate_file(Longer(liking=50.0), pairs_file, rules=RULES)
     assert first.items["margin"].to_list() == [0.0] * 12  # its signs cancel: a tie is no win
     assert first.items["won"].sum() == 0
     assert first.card.sections["half"].to_list() == [0.5, 0.5]
-    rows = {r["trait"]: r for r in benchmarks.biases(first).iter_rows(named=True)}
-    assert rows["position"]["prefers"] == 1
+    last = benchmarks.evaluate_file(Longer(liking=-50.0), pairs_file, rules=RULES)
+    shares = {}
+    for name, found in (("fair", fair), ("first", first), ("last", last)):
+        rows = {r["trait"]: r["prefers"] for r in benchmarks.biases(found).iter_rows(named=True)}
+        shares[name] = (rows["position"], rows["order"])
+    assert shares == {"fair": (0.5, 0.0), "first": (1.0, 1.0), "last": (0.0, 1.0)}
 
 
 def test_a_judge_that_compares_ranks_several_right_responses(tmp_path):
