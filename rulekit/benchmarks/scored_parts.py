@@ -80,7 +80,9 @@ def _kept(folder: Path | None, identity: str) -> dict[str, tuple]:
         return {}
     rows = {}
     for path in sorted(_of(folder, identity).glob("*.parquet")):
-        for row in pl.scan_parquet(path, schema=_SCHEMA, missing_columns="insert").collect().iter_rows():
+        for row in (
+            pl.scan_parquet(path, schema=_SCHEMA, missing_columns="insert").collect().iter_rows()
+        ):
             if np.isfinite(row[1]):
                 rows[row[0]] = row
     return rows

@@ -66,10 +66,13 @@ def bias_findings(table: pl.DataFrame) -> str:
     """
     lines = []
     for row in table.iter_rows(named=True):
-        if row["right_has_more"] is None:
-            lines.append(
-                f"- {row['trait']}: in {row['prefers']:.1%} of comparisons the two orders do not agree."
-            )
+        found = f"{row['prefers']:.1%} of {row['n']:,}"
+        if row["trait"] == "position":
+            ends = f"95 % interval {row['prefers_low']:.1%} to {row['prefers_high']:.1%}"
+            lines.append(f"- position: the first shown is preferred in {found} ({ends}).")
+            continue
+        if row["trait"] == "order":
+            lines.append(f"- order: the two orders do not agree in {found} comparisons.")
             continue
         inside = row["prefers_low"] <= row["right_has_more"] <= row["prefers_high"]
         verdict = (
@@ -80,8 +83,8 @@ def bias_findings(table: pl.DataFrame) -> str:
             else "**less often than it is right**"
         )
         lines.append(
-            f"- {row['trait']}: the response with more of it is preferred in {row['prefers']:.1%} of "
-            f"{row['n']:,} pairs (95 % interval {row['prefers_low']:.1%} to {row['prefers_high']:.1%}), "
+            f"- {row['trait']}: the response with more of it is preferred in {found} pairs "
+            f"(95 % interval {row['prefers_low']:.1%} to {row['prefers_high']:.1%}), "
             f"and is right in {row['right_has_more']:.1%}: {verdict}."
         )
     return "\n".join(lines)

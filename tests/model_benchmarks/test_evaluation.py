@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from scipy.special import expit
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 import rulekit as rk
@@ -46,7 +47,7 @@ class Longer(Judge):
         wanted = wanted_cells(prompts, responses, rules, mask, pairwise=True)
         rating = Rating.blank(*wanted.shape)
         for i, (a, b) in enumerate(responses):
-            yes = 1 / (1 + np.exp(-(len(a) - len(b)) - self.liking))
+            yes = expit(len(a) - len(b) + self.liking)
             rating.probabilities[i] = (1 - yes, 0, yes)
         return rating
 
@@ -156,15 +157,17 @@ def test_a_judge_that_compares_is_asked_in_both_orders(pairs_file):
     fair = benchmarks.evaluate_file(Longer(), pairs_file, rules=RULES)
     right, wrong = (fair.items["responses"].list.get(i).str.len_chars() for i in (0, 1))
     assert fair.items["won"].to_list() == (right > wrong).cast(float).to_list()
-    first = benchmarks.evaluate_file(Longer(liking=50.0), pairs_file, rules=RULES)
+    first = benchmarks.evaluate_file(Longer(liking=1000.0), pairs_file, rules=RULES)
     assert first.items["margin"].to_list() == [0.0] * 12  # its signs cancel: a tie is no win
     assert first.items["won"].sum() == 0
     assert first.card.sections["half"].to_list() == [0.5, 0.5]
-    last = benchmarks.evaluate_file(Longer(liking=-50.0), pairs_file, rules=RULES)
+    last = benchmarks.evaluate_file(Longer(liking=-1000.0), pairs_file, rules=RULES)
     shares = {}
     for name, found in (("fair", fair), ("first", first), ("last", last)):
         rows = {r["trait"]: r["prefers"] for r in benchmarks.biases(found).iter_rows(named=True)}
         shares[name] = (rows["position"], rows["order"])
+        said = benchmarks.bias_findings(benchmarks.biases(found))
+        assert f"first shown is preferred in {rows['position']:.1%}" in said
     assert shares == {"fair": (0.5, 0.0), "first": (1.0, 1.0), "last": (0.0, 1.0)}
 
 
