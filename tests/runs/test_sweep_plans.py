@@ -196,9 +196,9 @@ def test_judge_calls_are_counted_once_for_each_response_and_rule_and_not_for_rec
     given = {"pairs": str(pairs), "rules": str(rules)}
     plan = runs.plan_sweep("03_selection", parameters=given | {"k": [1, 2]})
     assert judge_calls(plan.steps, list(plan.steps)) == {"encoder": 2 * 5 * 2}
-    plan = runs.plan_sweep("quickstart", parameters=given)
-    # In a sweep 01 and 02 come after nothing, so each asks; with a store for both they ask once.
-    assert judge_calls(plan.steps, list(plan.steps)) == {"encoder": 2 * 5 * 2}
+    plan = runs.plan_sweep("quickstart", parameters=given | {"k": [1, 2]})
+    # 01 only names the judge, 02 asks whatever k is, and the others find what it got.
+    assert judge_calls(plan.steps, list(plan.steps)) == {"encoder": 5 * 2}
     with rk.Store(tmp_path / "ratings.sqlite"):
         pass
     given |= {"ratings": str(tmp_path / "ratings.sqlite"), "judge": "encoder"}
