@@ -8,6 +8,7 @@ Notebook 16 shows `judges_beside`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 import polars as pl
@@ -152,11 +153,15 @@ def _beside(found: Mapping[str, np.ndarray], truth, groups, seed: int) -> pl.Dat
     for name, area in areas.items():
         low, high = bootstrap(area, groups, resamples=_RESAMPLES, seed=seed)
         row = {"name": name, "value": float(area(one)[0]), "low": float(low), "high": float(high)}
-        less = lambda w, area=area: area(w) - first(w)  # noqa: E731
+        less = partial(_difference, area, first)
         low, high = bootstrap(less, groups, resamples=_RESAMPLES, seed=seed)
         row |= {"less_value": float(less(one)[0]), "less_low": float(low), "less_high": float(high)}
         rows.append(row | {"n": len(truth)})
     return pl.DataFrame(rows)
+
+
+def _difference(area, other, weights: np.ndarray) -> np.ndarray:
+    return area(weights) - other(weights)
 
 
 def _rows(data: Labelled, rows: np.ndarray) -> Labelled:
