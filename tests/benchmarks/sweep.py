@@ -1,11 +1,12 @@
 """Sweeps beside a plain loop over `papermill.execute_notebook`, and what many runs leave behind.
 
-    python tests/benchmarks/sweep.py loop [--runs N] [--workers N] [--folder DIR]
+    python tests/benchmarks/sweep.py loop [--runs N] [--workers N] [--parts N] [--folder DIR]
     python tests/benchmarks/sweep.py many [--runs N] [--workers N] [--folder DIR]
 
 loop: N (20) runs of a recipe of two notebooks, the first of which all runs share, and 2 N runs of one
 notebook of which none is shared: each time the same 2 N executions by `rulekit sweep`, pages and
-reports included, and by a loop in one process, in four alternating parts. Ratios of wall time, and of
+reports included, and by a loop in one process, as one or in alternating parts, each a sweep of its
+own that pays for its start and for the shared notebook again. Ratios of wall time, and of
 CPU time of all processes, which other work on the machine disturbs less. The notebooks load and rate
 the embedded corpus, select and label.
 
@@ -39,15 +40,19 @@ def main() -> None:
     parser.add_argument("what", choices=("loop", "many"))
     parser.add_argument("--runs", type=int)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--parts", type=int, default=1, help="of the loop, in turns")
     parser.add_argument("--folder", type=Path)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="sweeps-") as folder:
         base = given.folder or Path(folder)
         base.mkdir(parents=True, exist_ok=True)
-        (loop if given.what == "loop" else many)(base, given.runs, given.workers)
+        if given.what == "loop":
+            loop(base, given.runs, given.workers, given.parts)
+        else:
+            many(base, given.runs, given.workers)
 
 
-def loop(base: Path, n: int | None, workers: int) -> None:
+def loop(base: Path, n: int | None, workers: int, n_parts: int) -> None:
     n = n or 20
     write(base / "rate.ipynb", LOAD, RATE)
     write(base / "use.ipynb", USE, LABEL)
@@ -59,7 +64,7 @@ def loop(base: Path, n: int | None, workers: int) -> None:
     ):
         spent = {"sweep": [0.0, 0.0], "papermill": [0.0, 0.0]}
         chosen = [what] if what.suffix == ".ipynb" else [base / "rate.ipynb", base / "use.ipynb"]
-        parts = [list(ks)[i::4] for i in range(4)]
+        parts = [list(ks)[i::n_parts] for i in range(n_parts)]
         for part in parts:
             for name, does in (("sweep", by_sweep), ("papermill", by_papermill)):
                 wall, cpu = time.perf_counter(), cpu_seconds()
