@@ -1,5 +1,6 @@
-// A question with a key and a button an answer. JupyterLab would take a, b, x and dd for commands:
-// the root says that its keys are its own, and takes them while it, or a button in it, is focused.
+// A question with a key and a button an answer. A notebook would take a, b, x and dd for commands:
+// the root tells JupyterLab that its keys are its own, and keeps plain keys from VS Code, which hears
+// what leaves an output.
 function render({ model, el }) {
   const root = document.createElement("div");
   root.className = "rulekit-desk";
@@ -32,9 +33,10 @@ function render({ model, el }) {
   const named = new Set(keys.map(([key]) => key));
   root.addEventListener("keydown", (event) => {
     const key = event.key.toLowerCase();
-    if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || !named.has(key)) return;
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (key.length === 1) event.stopPropagation();
+    if (event.repeat || !named.has(key)) return;
     event.preventDefault();
-    event.stopPropagation();
     press(key);
   });
   const draw = () => {

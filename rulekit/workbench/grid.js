@@ -86,6 +86,9 @@ function render({ model, el }) {
   }
 
   root.addEventListener("keydown", (event) => {
+    // VS Code hears what leaves an output, and takes plain keys and arrows for commands of its notebook.
+    const plain = !event.ctrlKey && !event.metaKey && !event.altKey;
+    if (plain && (event.key.length === 1 || event.key.startsWith("Arrow"))) event.stopPropagation();
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     const row = event.target.closest("tr[data-row]");
     if (!step || !row) return;

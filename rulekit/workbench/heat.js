@@ -68,6 +68,9 @@ function render({ model, el }) {
   canvas.addEventListener("click", (event) => { move(...place(event)); choose(); });
   canvas.addEventListener("focus", () => at || move(0, 0));
   canvas.addEventListener("keydown", (event) => {
+    // VS Code hears what leaves an output, and takes plain keys and arrows for commands of its notebook.
+    const plain = !event.ctrlKey && !event.metaKey && !event.altKey;
+    if (plain && (event.key.length === 1 || event.key.startsWith("Arrow"))) event.stopPropagation();
     const step = { ArrowDown: [1, 0], ArrowUp: [-1, 0], ArrowRight: [0, 1], ArrowLeft: [0, -1] }[event.key];
     if (step) move(...(at || [0, 0]).map((one, i) => one + step[i]));
     else if (event.key === "Enter" || event.key === " ") choose();

@@ -36,6 +36,19 @@ CONTRAST = """root => {
   return least;
 }"""
 
+# the keys that leave a tool, which VS Code would take for commands of its notebook
+LEAVING = """() => { window.left = []; window.addEventListener('keydown', e => window.left.push(e.key)); }"""
+
+
+def keys_that_leave(page, *keys: str) -> list[str]:
+    """Those of the pressed keys that bubble out of the tool in which the focus is."""
+    if not page.evaluate("Array.isArray(window.left)"):
+        page.evaluate(LEAVING)
+    page.evaluate("window.left.length = 0")
+    for key in keys:
+        page.keyboard.press(key)
+    return page.evaluate("window.left")
+
 
 def assert_controls_have_names_and_keys(page, tool: str = ".rulekit-tool") -> None:
     """Every control in view has a name and is reached by keys."""

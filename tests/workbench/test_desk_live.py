@@ -3,7 +3,11 @@
 import pytest
 
 from rulekit.inputs import read_answers
-from tests.workbench.looking import assert_controls_have_names_and_keys, least_contrast
+from tests.workbench.looking import (
+    assert_controls_have_names_and_keys,
+    keys_that_leave,
+    least_contrast,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -64,6 +68,7 @@ def test_keys_answer_and_every_answer_is_on_the_disk_before_the_next_pair(in_lab
     page.keyboard.press("d")  # twice it deletes a cell in JupyterLab; x cuts it, b and a add one
     page.keyboard.press("d")
     assert page.evaluate(N_CELLS) == cells
+    assert keys_that_leave(page, "d", "d", "c", "v", "Escape") == ["Escape"]
     page.wait_for_selector(".rulekit-progress p", timeout=30_000)
     assert "labels so far" in page.locator(".rulekit-progress").inner_text()
 

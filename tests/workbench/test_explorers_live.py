@@ -5,7 +5,11 @@ import re
 import pytest
 
 import rulekit as rk
-from tests.workbench.looking import assert_controls_have_names_and_keys, least_contrast
+from tests.workbench.looking import (
+    assert_controls_have_names_and_keys,
+    keys_that_leave,
+    least_contrast,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -164,6 +168,7 @@ def test_rules_are_sorted_switched_and_taken_along(in_lab, rated):
     third.locator("button").press("ArrowDown")
     below = "document.activeElement.closest('tr')?.previousElementSibling?.dataset.row"
     assert page.evaluate(below) == name
+    assert keys_that_leave(page, "a", "x", "ArrowDown", "Escape") == ["Escape"]
     tool(page).get_by_role("tab", name="redundancy").click()
     drawn = page.locator(".rulekit-heat canvas")
     drawn.wait_for()
@@ -179,6 +184,7 @@ def test_rules_are_sorted_switched_and_taken_along(in_lab, rated):
     drawn.press("Enter")
     below = shown.map_names[18]
     tool(page).get_by_text(re.compile(f"^{re.escape(below)}: ")).last.wait_for()
+    assert keys_that_leave(page, "a", "ArrowLeft", "Escape") == ["Escape"]
     third.locator("button").press("Enter")
     wait(page, f"n => {SELECTED} === n", name)
     tool(page).get_by_role("tab", name="YAML").click()
