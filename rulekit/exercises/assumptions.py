@@ -14,6 +14,10 @@ def exchange(function: object) -> str:
         found = numbers(call(function, joint.copy()), (2, 2))
         if np.allclose(found, right, atol=1e-9):
             continue
+        if np.allclose(found, 2 * right, atol=1e-9):
+            return "These sum to 2: they are probabilities given Y, or the coin's ½ is missing. Joint ones sum to 1."
+        if np.allclose(found.sum(axis=0), 1, atol=1e-6):
+            return "Those are conditional probabilities; joint ones sum to 1."
         if abs(found.sum() - 1) > 1e-6:
             return f"Probabilities have to sum to 1, yours to {found.sum():.3g}: the coin falls either way half of the time."
         mistakes = (
@@ -52,7 +56,7 @@ TASKS: dict[str, Task] = {
             0.5: "That is the answer for ten rules; there are twelve here.",
             0.8: "The variance of six dependent rules has 6 · 5 covariances, each ρ.",
         },
-        "The sum of twelve has mean 12 μ and variance 12 + 30 ρ, that of six 6 μ and 6.",
+        "Compare mean / standard deviation of both sums.",
         "From there on the sum of all is worse than the sum of half; the best weights never are.",
     ),
 }

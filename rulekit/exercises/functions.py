@@ -1,4 +1,4 @@
-"""Answers that are code or a text: a student's function or rule comes in, a hint goes out.
+"""Answers that are code: a student's function comes in, a hint goes out.
 
 Each function gives an empty text for a right answer. `tasks` names them.
 """
@@ -7,25 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rulekit.exercises.answers import Unanswered, Unfit, call, numbers
-
-
-def rule_text(answer: object) -> str:
-    if not isinstance(answer, str):
-        raise Unfit(f"a {type(answer).__name__}")
-    words = answer.lower().replace(".", " ").replace(",", " ").split()
-    if not words:
-        raise Unanswered
-    comparing = {"better", "best", "more", "most", "less", "least", "than", "worse", "worst"}
-    if found := comparing & set(words):
-        return f"'{min(found)}' compares; a rule is judged on one response alone."
-    if found := {"and", "or", "and/or"} & set(words):
-        return f"'{min(found)}' joins two rules; a response can satisfy one and violate the other."
-    if answer.rstrip().endswith("?"):
-        return "That is a question; a rule is a statement that a response satisfies or violates."
-    if not 4 <= len(words) <= 25:
-        return f"{len(words)} words; a rule that can be rated has 4 to 25."
-    return ""
+from rulekit.exercises.answers import call, numbers
 
 
 def top_k(function: object) -> str:
@@ -34,16 +16,40 @@ def top_k(function: object) -> str:
     found = numbers(call(function, delta.copy(), 2), (3, 2))
     if (found == right).all():
         other = numbers(call(function, -delta[:1], 3), (1, 3))
-        return "" if (other == [0, 1, 2]).all() else "k = 2 is right, k = 3 is not."
+        return (
+            _long_rows(function) if (other == [0, 1, 2]).all() else "k = 2 is right, k = 3 is not."
+        )
+    if (found != np.rint(found)).any():
+        return "Those are δ; columns are asked, such as [0, 1] for the first row."
     if (found == np.argsort(-delta, axis=1, kind="stable")[:, :2]).all():
         return "These are the largest δ; a rule that speaks strongly for B has a large |δ|, too."
     if (found == np.argsort(np.abs(delta), axis=1, kind="stable")[:, :2]).all():
         return "These are the smallest |δ|; sort by −|δ|."
+    if (found == np.argsort(np.abs(delta), axis=1, kind="stable")[:, -2:]).all():
+        return "The largest comes last there; it has to come first. Sort by −|δ|."
     if (found[:, ::-1] == right).all() or (np.sort(found) == np.sort(right)).all():
         return "The right rules in another order; the largest |δ| comes first."
     if (found[0] == right[0]).all():
         return "Row 0 is right, rows with ties are not: equal |δ| go to the lower column. A stable sort of −|δ| does that."
     return f"For δ = {delta[0].tolist()} and k = 2 the columns are [0, 1], yours are {found[0].astype(int).tolist()}."
+
+
+def _long_rows(function: object) -> str:
+    """Rows of 2,001 rules, without ties and with many: short ones come sorted out of any sort."""
+    rng, n, k = np.random.default_rng(0), 2001, 1000
+    distinct = rng.permuted(np.tile(np.arange(1, n + 1) / n, (2, 1)), axis=1)
+    tied = rng.integers(-4, 5, (2, n)) / 2
+    for delta in (distinct * rng.choice([-1, 1], distinct.shape), tied):
+        found = numbers(call(function, delta.copy(), k), (2, k))
+        right = np.argsort(-np.abs(delta), axis=1, kind="stable")[:, :k]
+        if (found == right).all():
+            continue
+        if delta is tied:
+            return "Right for 4 rules. Of 2,001 with many ties, equal |δ| do not go to the lower column: argsort does that with kind='stable' only."
+        if (np.sort(found, axis=1) == np.sort(right, axis=1)).all():
+            return "Right for 4 rules. Of 2,001 the loudest are there, but not the largest first: argpartition does not sort, a stable argsort of −|δ| does."
+        return "Right for 4 rules; for 2,001 rules and k = 1,000 it is not."
+    return ""
 
 
 def loss(function: object) -> str:

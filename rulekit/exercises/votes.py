@@ -14,11 +14,11 @@ TASKS: dict[str, Task] = {
         SHARE,
         {
             0.1: "Flipping also turns wrong votes into right ones, so more is needed than the difference.",
-            0.125: "A wrong vote that is flipped becomes right: .8 (1 − q) + .2 q = .7.",
+            0.125: "Those are the right votes that stay. A wrong vote that is flipped becomes right, too.",
             5
             / 6: "That flips nearly always: q lies between 0 and ½. Use it for the share that is kept.",
         },
-        "Solve .8 (1 − q) + .2 q = .7.",
+        "When is a copy right? There are two ways; their chances add up to .7.",
         "The weaker vote is a noisy copy of the stronger: Lemma 1 of notebook 11.",
     ),
     "votes-agree": values(
@@ -30,6 +30,11 @@ TASKS: dict[str, Task] = {
             (0.8808, 0.4981): "Two rules also agree when both are wrong.",
             (0.8808, 0.5): "They are no coins: both tend to be right, and so to agree.",
             (0.8808, 0.4344): "That is how often they quarrel.",
+            (
+                0.4981,
+                0.5656,
+            ): ".498 is how often both are right, of all pairs; divide by how often they agree.",
+            (0.5656, 0.8808): "The values are right, their order is not.",
             (
                 0.924,
                 0.64,

@@ -31,7 +31,7 @@ _GAP, _VERDICTS = " ", ("label of the rules", "known preference")
 
 
 def pair_rules(frame: pl.DataFrame, title: str) -> alt.LayerChart:
-    """Discrepancies of one pair: bars to the right speak for the first response.
+    """Discrepancies of one pair: bars to the right speak for the first response, dark ones are chosen.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def pair_rules(frame: pl.DataFrame, title: str) -> alt.LayerChart:
     """
     frame, y, height = rows(prepared(frame), "rule", 20)
     reach = max(1.0, frame["discrepancy"].abs().max() or 0.0) * 1.1
-    kinds = alt.Scale(domain=["chosen", "not chosen"], range=[BLUE, "#B8BDC6"])
+    kinds = alt.Scale(domain=["chosen", "not chosen"], range=[BLACK, "#B8BDC6"])
     base = (
         alt.Chart(frame)
         .transform_calculate(kind="datum.chosen ? 'chosen' : 'not chosen'")

@@ -8,13 +8,14 @@ import polars as pl
 from rulekit.plots.looks import BLACK, GREY, color, dash, heading, key, pointed, prepared, series
 
 _SIDES = (("information", "bits that the chosen rules tell"), ("accuracy", "accuracy of the label"))
-_WIDTH = 370  # of one picture
+_WIDTH, _HEIGHT = 370, 270  # of one picture
+_LINES = 6  # of text in it
 
 
 def selectors_by_k(
     frame: pl.DataFrame, breaks: pl.DataFrame, title: str, k: int | None = None
 ) -> alt.HConcatChart:
-    """Two pictures, information and accuracy by k, with what breaks written beside its curve.
+    """Two pictures, information and accuracy by k, with a ring where something breaks and its name below.
 
     Parameters
     ----------
@@ -22,7 +23,8 @@ def selectors_by_k(
         Columns selector (five or fewer), k, information in bits and accuracy.
     breaks
         Columns selector, measure (information or accuracy), k, value and name: a text at that
-        point; may have no rows.
+        point, written in the lower right corner, where no curve is as a rule; six lines or fewer
+        a picture; may have no rows.
     title
         The finding.
     k
@@ -63,19 +65,16 @@ def _rows(frame: pl.DataFrame, breaks: pl.DataFrame, k: int | None) -> list[dict
     """Points of the curves, ``here`` at the k that is marked, and texts beside them."""
     frame, breaks = prepared(frame), prepared(breaks)
     curves = frame.select("selector", "k", "information", "accuracy", here=pl.col("k") == (k or 0))
-    last = frame["k"].max() or 1
     found = curves.with_columns(mark=pl.lit("curve")).to_dicts()
+    texts = {side: [] for side, _ in _SIDES}
     for row in breaks.iter_rows(named=True):
-        far = row["k"] > last / 2
-        found.append(
-            {
-                "selector": row["selector"],
-                "k": row["k"],
-                row["measure"]: row["value"],
-                "mark": f"{row['measure']} {'left' if far else 'right'}",
-                "text": row["name"].replace("; ", "\n"),
-            }
-        )
+        side = row["measure"]
+        ring = {"selector": row["selector"], "k": row["k"], side: row["value"]}
+        found.append(ring | {"mark": f"{side} ring"})
+        texts[side] += f"○ {row['selector']}, {row['name']}".split("; ")
+    for side, lines in texts.items():
+        for up, text in enumerate(reversed(lines)):
+            found.append({"mark": f"{side} line {up}", "text": text})
     return found
 
 
@@ -114,11 +113,12 @@ def _side(names: list[str], column: str, title: str) -> alt.LayerChart:
         ),
         pointed(here, "selector", names, 60).encode(y=y),
     ]
-    for side, far in (("left", -9), ("right", 9)):
-        some = base.transform_filter(f"datum.mark == '{column} {side}'").encode(y=y)
-        layers.append(some.mark_point(size=170, color=BLACK, strokeWidth=1.6))
-        looks = {"align": "right" if far < 0 else "left", "dx": far, "dy": 15, "lineBreak": "\n"}
-        words = some.encode(text="text:N")
-        layers.append(words.mark_text(stroke="white", strokeWidth=4, **looks))  # apart from lines
-        layers.append(words.mark_text(color=BLACK, fontWeight="bold", **looks))
-    return alt.layer(*layers).properties(width=_WIDTH, height=270)
+    rings = base.transform_filter(f"datum.mark == '{column} ring'").encode(y=y)
+    layers.append(rings.mark_point(size=170, color=BLACK, strokeWidth=1.6))
+    for up in range(_LINES):
+        place = {"x": alt.value(_WIDTH - 6), "y": alt.value(_HEIGHT - 12 - 15 * up)}
+        words = alt.Chart().transform_filter(f"datum.mark == '{column} line {up}'")
+        words = words.encode(text="text:N", **place)
+        layers.append(words.mark_text(align="right", stroke="white", strokeWidth=4))  # off lines
+        layers.append(words.mark_text(align="right", color=BLACK, fontWeight="bold"))
+    return alt.layer(*layers).properties(width=_WIDTH, height=_HEIGHT)

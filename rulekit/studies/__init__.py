@@ -21,10 +21,14 @@ from rulekit.studies.ablation_words import (
 )
 from rulekit.studies.assumption_lessons import (
     assumption_findings,
+    choice_rows,
+    link_finding,
     redundant_rules,
     reversed_rule,
+    right_by_size,
     vote_pairs,
     world_rows,
+    worlds_title,
 )
 from rulekit.studies.comparison import (
     adaptive_gaps,
@@ -63,6 +67,7 @@ from rulekit.studies.judge_words import (
     network_rows,
     quality_findings,
     report_rows,
+    topic_and_sign,
 )
 from rulekit.studies.judges import (
     cost_ratio,
@@ -112,6 +117,7 @@ from rulekit.studies.one_pair import (
     pair_steps,
     rules_disagree,
     second_opinion,
+    strip_said,
     vote_cells,
 )
 from rulekit.studies.peers import peer_ratios, speed_findings
@@ -120,9 +126,12 @@ from rulekit.studies.policy import PolicyRun, optimise_policy, policy_findings, 
 from rulekit.studies.position import position_audit
 from rulekit.studies.published import published_boards, scorecard, when_not_to
 from rulekit.studies.rated_rules import (
+    cost_said,
+    decisive_said,
     rating_cost,
     rating_findings,
     repeated_rules,
+    repeated_title,
     rule_agreement,
     rule_use,
 )
@@ -173,7 +182,12 @@ from rulekit.studies.results import (
     results_findings,
     what_labels_add,
 )
-from rulekit.studies.rule_accuracy import ends_of, rule_accuracies, rule_accuracy_findings
+from rulekit.studies.rule_accuracy import (
+    ends_of,
+    ends_title,
+    rule_accuracies,
+    rule_accuracy_findings,
+)
 from rulekit.studies.rules import near_duplicates
 from rulekit.studies.savings import (
     draws_said,
@@ -283,6 +297,7 @@ __all__ = [
     "bias_by_n",
     "can_cross_fit",
     "choice_findings",
+    "choice_rows",
     "chosen_cells",
     "chosen_rules",
     "chosen_rules_said",
@@ -292,13 +307,16 @@ __all__ = [
     "cost_curve",
     "cost_findings",
     "cost_ratio",
+    "cost_said",
     "data_findings",
     "deciding_pairs",
+    "decisive_said",
     "direction_table",
     "distillation_report",
     "distillation_rows",
     "draws_said",
     "ends_of",
+    "ends_title",
     "enough_ratings",
     "estimation_findings",
     "estimator_findings",
@@ -342,6 +360,7 @@ __all__ = [
     "learning_title",
     "length_margin",
     "limits",
+    "link_finding",
     "listed_rules",
     "named_rules",
     "named_rules_said",
@@ -396,6 +415,7 @@ __all__ = [
     "redundancy_table",
     "redundant_rules",
     "repeated_rules",
+    "repeated_title",
     "report_rows",
     "results_cost",
     "results_findings",
@@ -407,6 +427,7 @@ __all__ = [
     "reward_table",
     "rewards_of",
     "reweighted_pair",
+    "right_by_size",
     "rule_accuracies",
     "rule_accuracy_findings",
     "rule_agreement",
@@ -434,11 +455,13 @@ __all__ = [
     "simple_baselines",
     "single_verdicts",
     "speed_findings",
+    "strip_said",
     "subset_rows",
     "subset_table",
     "teachers",
     "theory_findings",
     "told_by_subset",
+    "topic_and_sign",
     "training_cost_said",
     "training_pairs",
     "two_rules_said",
@@ -464,4 +487,5 @@ __all__ = [
     "world_findings",
     "world_rows",
     "world_title",
+    "worlds_title",
 ]

@@ -13,9 +13,10 @@ import polars as pl
 from scipy.special import expit
 
 from rulekit.inputs.scores import Scores
-from rulekit.measures import wilson
+from rulekit.measures import mean_interval, wilson
 from rulekit.studies.phrases import listed, percent
-from rulekit.theory import gaussian_accuracy, label_quality, vote_information
+from rulekit.studies.theory_tables import subset_rows
+from rulekit.theory import CounterExample, gaussian_accuracy, label_quality, vote_information
 
 WORLDS = {  # regime of `rulekit.theory` → in words
     "equal": "all rules alike (A1 to A4 hold)",
@@ -30,6 +31,7 @@ METHODS = {
     "log_odds": "five, weights known",
     "optimal": "all hundred, weights known",
 }
+_FAR = 0.1  # of labels that are right: 10 points
 
 
 def reversed_rule(delta, rule: int = 0) -> pl.DataFrame:
@@ -97,6 +99,83 @@ def world_rows(regimes: pl.DataFrame, n_pairs: int) -> pl.DataFrame:
             head = {"world": WORLDS[row["regime"]], "method": name}
             rows.append({**head, "value": row[method], "low": low, "high": high})
     return pl.DataFrame(rows)
+
+
+def worlds_title(worlds: pl.DataFrame) -> str:
+    """In how many worlds the five loudest rules are 10 points or more from the best five.
+
+    Parameters
+    ----------
+    worlds
+        From `world_rows`. The best five are those of somebody who knows the weights.
+    """
+    wide = worlds.pivot(on="method", index="world", values="value", maintain_order=True)
+    lost = wide[METHODS["log_odds"]] - wide[METHODS["max_discrepancy"]]
+    n = int((lost >= _FAR).sum())
+    return f"In {n} of {len(wide)} worlds the five loudest rules are far from the best five"
+
+
+def choice_rows(example: CounterExample) -> pl.DataFrame:
+    """What the votes of each subset of a counter-example tell, rules counted from 1.
+
+    Parameters
+    ----------
+    example
+        One of `rulekit.theory`, of nine rules or fewer.
+
+    Returns
+    -------
+    A row a subset: ``rules``, ``discrepancy`` and ``accuracy`` of each as text, ``vote_information``
+    in bits, and ``choice``, who takes it.
+    """
+    from_one = (
+        pl.col("rules").str.split(", ").list.eval((pl.element().cast(pl.Int64) + 1).cast(pl.String))
+    )
+    kept = subset_rows(example).drop("label_information", "label_accuracy")
+    return kept.with_columns(from_one.list.join(", "))
+
+
+def right_by_size(known: pl.DataFrame, scores: Scores) -> pl.DataFrame:
+    """How often votes of each size are right, beside σ(|δ|), what a sum label takes them for.
+
+    Parameters
+    ----------
+    known
+        Canonical frame of pairs with preference +1 or -1.
+    scores
+        Of these pairs, and of others, on a scale of few steps.
+
+    Returns
+    -------
+    A row a size that there is, ascending: ``size`` |δ| above 0, ``votes`` of all rules, the share
+    ``right`` with its 95 % interval ``low`` to ``high``, prompts drawn whole, and ``supposed``.
+    """
+    delta = scores.of(known).discrepancy.astype(float)  # (n_pairs, n_rules)
+    right = np.sign(delta) == known["preference"].to_numpy().astype(int)[:, None]
+    prompts = np.repeat(known["prompt_id"].to_numpy()[:, None], delta.shape[1], axis=1)
+    rows = []
+    for size in np.unique(np.abs(delta[delta != 0])):
+        at = np.abs(delta) == size
+        low, high = mean_interval(right[at], prompts[at], bounds=(0, 1))
+        share = {"size": size, "votes": int(at.sum()), "right": right[at].mean()}
+        rows.append(share | {"low": low, "high": high, "supposed": float(expit(size))})
+    return pl.DataFrame(rows)
+
+
+def link_finding(sizes: pl.DataFrame) -> str:
+    """What counting says of the link σ at the largest |δ|, in a sentence without its full stop.
+
+    Parameters
+    ----------
+    sizes
+        From `right_by_size`.
+    """
+    row = sizes.row(-1, named=True)
+    said = f"votes of |δ| = {row['size']:g} are right in {100 * row['right']:.0f} of 100 cases"
+    if row["low"] <= row["supposed"] <= row["high"]:
+        return f"σ fits: {said}"
+    how = "too sure" if row["supposed"] > row["right"] else "not sure enough"
+    return f"σ is {how}: {said}, not in {100 * row['supposed']:.0f}"
 
 
 def vote_pairs(known: pl.DataFrame, scores: Scores, rules: Sequence[str]) -> pl.DataFrame:
@@ -193,7 +272,9 @@ def redundant_rules(n_pairs: int = 0, seed: int = 0) -> tuple[pl.DataFrame, pl.D
     return pl.DataFrame(lines), pl.DataFrame(dots) if n_pairs else None
 
 
-def assumption_findings(toy: pl.DataFrame, worlds: pl.DataFrame, alike: pl.DataFrame) -> str:
+def assumption_findings(
+    toy: pl.DataFrame, worlds: pl.DataFrame, alike: pl.DataFrame, sizes: pl.DataFrame
+) -> str:
     """Which assumption costs how much, in sentences made of the figures.
 
     Parameters
@@ -204,6 +285,8 @@ def assumption_findings(toy: pl.DataFrame, worlds: pl.DataFrame, alike: pl.DataF
         From `world_rows`.
     alike
         From `vote_pairs`.
+    sizes
+        From `right_by_size`.
 
     Returns
     -------
@@ -229,7 +312,12 @@ def assumption_findings(toy: pl.DataFrame, worlds: pl.DataFrame, alike: pl.DataF
     )
     off = alike.filter(~pl.col("as expected"))
     said.append(
-        f"Of {len(alike)} pairs of rules of the example {len(off)} vote alike more often, or more "
+        f"Of {len(alike)} couples of rules of the example {len(off)} vote alike more often, or more "
         "seldom, than independence allows: A1 does not hold there."
+    )
+    last = sizes.row(-1, named=True)
+    said.append(
+        f"{link_finding(sizes)} (95 % interval {100 * last['low']:.0f} to {100 * last['high']:.0f}, "
+        f"{last['votes']:,} votes of all rules)."
     )
     return listed(said)

@@ -84,7 +84,7 @@ def _lengths(texts: pl.Series) -> tuple[str, str]:
     n = texts.str.len_chars()
     return (
         f"{n.median():,.0f}",
-        f"median; one in ten above {n.quantile(0.9):,.0f}, most {n.max():,}",
+        f"median; one in ten above {n.quantile(0.9):,.0f}, the longest {n.max():,}",
     )
 
 
@@ -230,12 +230,16 @@ def _reach(known: pl.DataFrame, n_pairs: int) -> str:
             f"rules, coverage and cost can be shown, accuracy cannot. {reach_of_labels()}"
         )
     prompts = prompt_groups(known).n_unique()
-    best, worst = _half_width(n), _half_width(max(prompts, 2))
-    range_ = f"{best:.0f}" if round(best) == round(worst) else f"{best:.0f} to {worst:.0f}"
+    best, worst = f"{_half_width(n):.0f}", f"{_half_width(max(prompts, 2)):.0f}"
+    reach = f"to about ± {best} points"
+    if best != worst:
+        reach += (
+            f" if all pairs were independent, and to ± {worst} if only the prompts are; the truth "
+            "lies between"
+        )
     return (
-        f"{n:,} known pairs of {prompts:,} prompts: an accuracy near 70 % will be known to about "
-        f"± {range_} points, more narrowly the less the pairs of one prompt are alike. Smaller "
-        "differences cannot be shown with these data."
+        f"{n:,} known pairs of {prompts:,} prompts: with these data an accuracy (say 70 %) is known "
+        f"{reach}. Smaller differences cannot be shown with them."
     )
 
 
@@ -247,6 +251,11 @@ def _baseline(row: dict) -> str:
             "column `chosen`: a judge that leans to a place would look right without reading. Ask "
             "pairwise judges in both orders."
         )
-    if row["low"] > 0.5 or row["high"] < 0.5:
+    if row["high"] < 0.5:
+        return (
+            f"{name[0].upper()}{name[1:]}: turned round it is right on {percent(1 - row['value'])}, and "
+            "a method has to do better than that to have read anything."
+        )
+    if row["low"] > 0.5:
         return f"{name[0].upper()}{name[1:]}: a method has to do better than that to have read anything."
     return f"{name[0].upper()}{name[1:]}, which cannot be told from a coin."

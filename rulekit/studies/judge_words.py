@@ -116,7 +116,7 @@ def judge_findings(
     said = []
     for name, words in (
         ("relevant_auc", "which rules matter"),
-        ("satisfied_auc", "which are satisfied"),
+        ("satisfied_auc", "which are kept"),
     ):
         low, high = report[f"{name}_low"], report[f"{name}_high"]
         under, over = report[f"floor_{name}_low"], report[f"floor_{name}_high"]
@@ -125,8 +125,7 @@ def judge_findings(
             f"The judge tells {words} with AUC {report[name]:.3f} [{low:.3f}, {high:.3f}], {side} each "
             f"rule's own frequency with {report[f'floor_{name}']:.3f}."
         )
-    if report["satisfied_auc"] < report["relevant_auc"]:
-        said.append("It knows the topic of a response better than the sign of a rule.")
+    said.append(topic_and_sign(report))
     for row in [] if directions is None else directions.iter_rows(named=True):
         side = verdict({"low": row["low"] - 0.5, "high": row["high"] - 0.5})
         word = {
@@ -150,6 +149,38 @@ def judge_findings(
             "of a model of 8 billion parameters with a pass a rule."
         )
     return listed(said)
+
+
+def topic_and_sign(report: Mapping) -> str:
+    """Which of the two questions of a rating is the easier one, and what the judge adds to its floor.
+
+    Parameters
+    ----------
+    report
+        From `judge_report`.
+
+    Returns
+    -------
+    One or two sentences. What the floor leaves open is 1 less its area; the judge gets the share
+    (judge − floor) / (1 − floor) of it.
+    """
+    kinds = ("relevant", "satisfied")
+    judge = [report[f"{kind}_auc"] for kind in kinds]
+    floor = [report[f"floor_{kind}_auc"] for kind in kinds]
+    if judge[0] == judge[1]:
+        head = "The topic and the sign are equally easy for the judge."
+    else:
+        first, second = ("topic", "sign") if judge[0] > judge[1] else ("sign", "topic")
+        same = (judge[0] - judge[1]) * (floor[0] - floor[1]) > 0
+        whose = "for the floor and for the judge" if same else "for the judge"
+        head = f"The {first} is easier than the {second}, {whose}."
+    if any(own <= under for own, under in zip(judge, floor, strict=True)):
+        return head
+    gets = [(own - under) / (1 - under) for own, under in zip(judge, floor, strict=True)]
+    return (
+        f"{head} Of what the floor leaves open the judge gets {percent(gets[0], 0)} on the topic, "
+        f"{percent(gets[1], 0)} on the sign."
+    )
 
 
 def quality_findings(overall: pl.DataFrame, curve: pl.DataFrame, judge: str) -> str:

@@ -94,6 +94,55 @@ def vote_cells(
     return pl.DataFrame(cells, schema=["pair", "rule", "says"], orient="row")
 
 
+def strip_said(pairs: pl.DataFrame, scores: Scores, cells: pl.DataFrame) -> str:
+    """How the cells were chosen, what an id says, and how many rules speak for either response.
+
+    Parameters
+    ----------
+    pairs, scores
+        n_pairs pairs and their scores.
+    cells
+        From `vote_cells` of these.
+
+    Returns
+    -------
+    Markdown, three sentences or more.
+    """
+    first, shown, rules = cells["pair"][0], cells["pair"].n_unique(), cells["rule"].n_unique()
+    said = [
+        f"Shown: {shown} pairs, each of another prompt, `{first}` first; and {rules} rules, first "
+        "those that speak on this pair, then those that vote most often.",
+        _id_said(pairs.filter(pl.col("pair_id") == first).row(0, named=True)),
+    ]
+    sides = cells.filter(pl.col("says").is_in(["for A", "for B"])).group_by("rule")
+    here = int((sides.agg(pl.col("says").n_unique())["says"] == 2).sum())
+    votes = scores.of(pairs).votes
+    a, b = (votes > 0).sum(axis=0), (votes < 0).sum(axis=0)
+    said.append(
+        f"{here} of these {rules} columns have both colours; over all {len(pairs):,} pairs "
+        f"{int(((a > 0) & (b > 0)).sum())} of the {len(a)} rules do."
+    )
+    one, silent = (a + b)[(a == 0) != (b == 0)], int((a + b == 0).sum())
+    if len(one):
+        said.append(
+            f"{len(one)} {'speaks' if len(one) == 1 else 'speak'} for one side only, on {one.max():,} "
+            f"pairs at most{f', and {silent} never' if silent else ''}."
+        )
+    return " ".join(part for part in said if part)
+
+
+def _id_said(pair: dict) -> str:
+    """What the parts of a pair's id are, where it is made of the ids of its responses."""
+    a, b = pair.get("response_id_a") or "", pair.get("response_id_b") or ""
+    (prompt, _, one), (_, _, two) = a.rpartition(":"), b.rpartition(":")
+    if not prompt or pair["pair_id"] != f"{prompt}:{one}-{two}":
+        return ""
+    return (
+        f"In an id, `{prompt}` is the prompt, and {one} and {two} are two of its responses: here "
+        f"{one} is A, and {two} is B."
+    )
+
+
 def rules_disagree(scores: Scores) -> float:
     """Share of the pairs on which some rule speaks for A and some other for B.
 

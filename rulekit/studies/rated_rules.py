@@ -169,6 +169,35 @@ def rating_cost(
     return pl.DataFrame(rows)
 
 
+def cost_said(cost: pl.DataFrame, n_pairs: int) -> str:
+    """Why k of n rules take more than k / n of the ratings, where they do.
+
+    Parameters
+    ----------
+    cost
+        From `rating_cost`.
+    n_pairs
+        Number of pairs that it is of.
+
+    Returns
+    -------
+    Sentences about the largest k; empty where every response stands in one pair, or there is no k.
+    """
+    if len(cost) < 2:
+        return ""
+    every, few = cost.row(0, named=True), cost.row(1, named=True)
+    taken, named = percent(few["share"], 0), percent(few["rules"] / every["rules"], 0)
+    if taken == named:
+        return ""
+    stands = 2 * n_pairs * every["rules"] / every["ratings"]  # pairs of a response, on average
+    often = f"{stands:.0f} pairs" if stands == round(stands) else f"{stands:.1f} pairs on average"
+    return (
+        f"{few['rules']} of {every['rules']} rules take up to {taken} of the ratings, not {named}. A "
+        f"response stands in {often}. Under all rules it is rated once; under chosen rules each pair "
+        "may choose others."
+    )
+
+
 def rating_findings(use: pl.DataFrame, scores: Scores, agreement: pl.DataFrame) -> str:
     """What the ratings say of the rules, in sentences made of the frames.
 
@@ -205,8 +234,8 @@ def rating_findings(use: pl.DataFrame, scores: Scores, agreement: pl.DataFrame) 
     rare = use.filter((pl.col("coverage") > 0) & (pl.col("high") < 0.05))["rule"].to_list()
     if rare:
         said.append(
-            f"{_some(rare)} certainly {'vote' if len(rare) > 1 else 'votes'} on fewer than 5 % "
-            "of such pairs."
+            f"{_some(rare)} {'vote' if len(rare) > 1 else 'votes'} on fewer than 5 % of such pairs, "
+            "with the whole interval."
         )
     one_sided = _one_sided(scores)
     if one_sided:
@@ -218,20 +247,64 @@ def rating_findings(use: pl.DataFrame, scores: Scores, agreement: pl.DataFrame) 
     twins = repeated_rules(agreement)
     if len(twins):
         first = twins.row(0, named=True)
-        share = "couple of rules shares" if len(twins) == 1 else "couples of rules share"
         said.append(
-            f"{len(twins)} {share} half of what they say or more, most of all {as_code(first['rule'])} and "
+            f"{_repeating(len(twins))}, most of all {as_code(first['rule'])} and "
             f"{as_code(first['other'])} ({percent(first['value'], 0)})."
         )
     elif n > 1:
-        said.append("No two rules share half of what they say.")
+        drawn = agreement["rule"].n_unique()
+        some = f"Of the {drawn} rules that vote most often no two" if drawn < n else "No two rules"
+        said.append(f"{some} share half of what they say.")
     voting = (scores.votes != 0).any(axis=0) & (np.ptp(scores.votes, axis=0) > 0)
     if voting.sum() > 1:
-        said.append(
-            f"By their correlations the {n} rules count as {effective_rules(scores.votes):.1f} "
-            "independent ones."
-        )
+        said.append(_together(effective_rules(scores.votes), int(voting.sum()), len(size)))
     return listed(said)
+
+
+def repeated_title(agreement: pl.DataFrame, n_rules: int) -> str:
+    """How many couples of rules repeat each other, as the title of their map.
+
+    Parameters
+    ----------
+    agreement
+        From `rule_agreement`.
+    n_rules
+        Of the run: where not all are drawn, that is said.
+    """
+    drawn = agreement["rule"].n_unique()
+    some = f" (drawn: the {drawn} rules that vote most often)" if drawn < n_rules else ""
+    return f"{_repeating(len(repeated_rules(agreement)))}{some}"
+
+
+def _repeating(n: int) -> str:
+    if n == 1:
+        return "1 couple of rules shares half of what it says, or more"
+    return f"{n or 'No'} couples of rules share half of what they say, or more"
+
+
+def _together(effective: float, n: int, n_pairs: int) -> str:
+    """What `effective_rules` says of n rules, with what it lacks for few pairs allowed for."""
+    said = (
+        f"Together the {n} rules whose vote changes vary as {effective:.0f} independent rules would"
+    )
+    low = effective * (1 + (n - 1) / n_pairs) < 0.95 * n
+    return f"{said}; some repeat each other, in part." if low else f"{said}."
+
+
+def decisive_said(scores: Scores) -> str:
+    """That every vote is decisive, where the ratings are -1, 0 or +1; empty where they are not.
+
+    Parameters
+    ----------
+    scores
+        The scores that `rule_use` counts.
+    """
+    if not np.isin(np.abs(scores.discrepancy), (0, 1, 2)).all():
+        return ""
+    return (
+        "These ratings are −1, 0 or +1, so every vote is decisive: of each rule the light bar and the "
+        "dark one end together. With a judge that gives probabilities they differ."
+    )
 
 
 def _one_sided(scores: Scores, least: int = 10) -> list[str]:

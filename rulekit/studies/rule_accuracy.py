@@ -68,6 +68,19 @@ def ends_of(accuracies: pl.DataFrame, shown: int = 8) -> pl.DataFrame:
     return pl.concat([accuracies.head(shown), accuracies.tail(shown)])
 
 
+def ends_title(accuracies: pl.DataFrame, shown: int = 8) -> str:
+    """The title of the chart of `ends_of`: which rules stand in it, and of how many.
+
+    Parameters
+    ----------
+    accuracies, shown
+        As for `ends_of`.
+    """
+    if len(accuracies) <= 2 * shown:
+        return f"Votes that are right, of {len(accuracies)} rules"
+    return f"Votes that are right: the {shown} most and the {shown} least accurate of {len(accuracies)} rules"
+
+
 def rule_accuracy_findings(accuracies: pl.DataFrame, n_rules: int) -> str:
     """What these accuracies allow to say of the rules, in one line of a list.
 
@@ -87,7 +100,7 @@ def rule_accuracy_findings(accuracies: pl.DataFrame, n_rules: int) -> str:
         f"of {len(above)} are right more often than a coin, by their intervals."
     )
     if wrong.is_empty():
-        return f"{said} None is told to point the wrong way."
+        return f"{said} None can be shown to point the wrong way."
     names = [f"{as_code(r['name'])} ({percent(r['value'], 0)})" for r in wrong.to_dicts()][::-1]
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return (

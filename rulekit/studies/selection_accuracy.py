@@ -21,7 +21,7 @@ from rulekit.labels import accuracy, label
 from rulekit.measures import mean_accuracy, mean_difference
 from rulekit.selection.registry import Selection, select
 
-_TABLED = ("all", "random", "static", "relevance_discrepancy", "max_discrepancy")
+_TABLED = ("all", "random", "static", "relevance", "relevance_discrepancy", "max_discrepancy")
 
 
 def accuracy_row(name: str, labels, pairs: pl.DataFrame) -> dict:

@@ -37,11 +37,13 @@ def selection_findings(grid: pl.DataFrame) -> str:
 
     Returns
     -------
-    Markdown. A difference counts where its q-value is below .05 and its interval leaves zero out.
+    Markdown. A difference counts where its q-value is below .05 and its interval leaves zero out; where
+    only one of the two is so, that is said.
     """
     every = grid.filter(pl.col("name") == "all").row(0, named=True)
     said = [_of_all(every), _above_coin(grid)]
     said += _against(grid, "max_discrepancy", "all")
+    said.append(_enough(grid))
     said += _against(grid, "random", "max_discrepancy")
     if "static" in grid["name"]:
         said += _against(grid, "static", "max_discrepancy")
@@ -103,9 +105,37 @@ def _against(grid: pl.DataFrame, name: str, other: str) -> list[str]:
         widest = max(level, key=lambda one: abs(one["gain"]["value"]))
         told.append(
             f"{own} and {_NAMES[other]} cannot be told apart at {which} (largest difference "
-            f"{signed_points(widest['gain'])} at k = {widest['k']})."
+            f"{signed_points(widest['gain'])} at k = {widest['k']}).{_halfway(level, other)}"
         )
     return told
+
+
+def _halfway(level: list[dict], other: str) -> str:
+    """Where only one of q and the interval speaks for a difference, in a sentence; else empty."""
+    by_q = [one for one in level if one["row"][f"over_{other}_q"] < _LEVEL]
+    by_interval = [one for one in level if verdict(one["gain"])]
+    said = ""
+    if by_q:
+        said += f" At k = {_ks(by_q)} q speaks for a difference, the interval does not."
+    if by_interval:
+        said += f" At k = {_ks(by_interval)} the interval speaks for a difference, q does not."
+    return said
+
+
+def _enough(grid: pl.DataFrame, within: float = 0.005) -> str:
+    """The least k from which on maximum discrepancy is right as often as all rules."""
+    rows = grid.filter((pl.col("name") == "max_discrepancy") & (pl.col("k") < _all_rules(grid)))
+    first = None
+    for row in rows.sort("k", descending=True).iter_rows(named=True):
+        gain = {end: row[f"over_all{tail}"] for end, tail in _ENDS}
+        if abs(gain["value"]) >= within or (row["over_all_q"] < _LEVEL and verdict(gain)):
+            break
+        first = row
+    if first is None:
+        return ""
+    gain = {end: first[f"over_all{tail}"] for end, tail in _ENDS}
+    few = "The loudest rule is" if first["k"] == 1 else f"The {first['k']} loudest rules are"
+    return f"{few} right as often as all rules, to half a point: {signed_points(gain)}."
 
 
 def _ks(found: list[dict]) -> str:

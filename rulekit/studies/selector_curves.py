@@ -211,8 +211,11 @@ def world_findings(frame: pl.DataFrame, breaks: pl.DataFrame, k: int) -> str:
         said.append(f"Most often right is {best['selector']}, {percent(best['accuracy'])}{more}")
     for row in breaks.filter(pl.col("selector") == "max_discrepancy").iter_rows(named=True):
         bits = row["measure"] == "information"
-        lost = f"{row['lost']:.3f} bits" if bits else f"{100 * row['lost']:.1f} points of accuracy"
-        said.append(f"The largest |δ| lack most at k = {row['k']}: {lost} ({row['name']}).")
+        lost = f"{row['lost']:.3f} bits" if bits else f"{100 * row['lost']:.1f} points"
+        unit = "bits" if bits else "accuracy"
+        said.append(
+            f"In {unit} the largest |δ| lack most at k = {row['k']}: {lost} ({row['name']})."
+        )
     return " ".join(said)
 
 

@@ -172,9 +172,10 @@ def vote_findings(delta, check: pl.DataFrame) -> str:
     Markdown.
     """
     votes, labels = vote_rows(delta), label_by_k(delta)
-    pairs = told_by_subset(votes["right"], 2)
+    couples = told_by_subset(votes["right"], 2)
     first, last = labels.row(0, named=True), labels.row(-1, named=True)
-    best = pairs.row(0, named=True)
+    best = couples.row(0, named=True)
+    two = best["rules"].replace(", ", " and ")
     lacked = check["largest_shortfall"].max()
     tried = int(check["pairs"].sum())
     same = labels["label"].n_unique() == 1
@@ -183,7 +184,7 @@ def vote_findings(delta, check: pl.DataFrame) -> str:
             f"A vote that is right {percent(votes['right'][0], 0)} of the time tells "
             f"{votes['bits'][0]:.3f} bits, one that is right {percent(votes['right'][-1], 0)} of the "
             f"time {votes['bits'][-1]:.3f}.",
-            f"Of all pairs of rules {best['rules']} tell most, {best['bits']:.3f} bits together; "
+            f"Of all couples of rules, rules {two} tell most, {best['bits']:.3f} bits together; "
             f"added up they would be {best['added']:.3f}.",
             (
                 f"Under A1 to A4 the largest |δ| were never beaten by another subset, in {tried:,} trials."

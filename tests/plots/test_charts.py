@@ -10,6 +10,7 @@ import pytest
 import vl_convert
 
 from rulekit import plots
+from rulekit.plots.looks import BLUE
 from tests.plots.samples import cells, every_chart, lines, shares
 
 CHARTS = every_chart()
@@ -83,6 +84,7 @@ def test_the_key_tells_what_is_chosen_from_what_is_not():
     spec = json.dumps(compiled(CHARTS["pair_rules"]))
     assert '"chosen"' in spec
     assert '"not chosen"' in spec
+    assert BLUE not in spec  # blue and orange are A and B
 
 
 def test_the_map_rings_as_many_cells_as_are_chosen():

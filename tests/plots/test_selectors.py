@@ -26,10 +26,10 @@ def test_a_chart_that_is_redrawn_is_the_one_made_of_the_new_values():
     assert before["title"]["text"] == ["Before"]
 
 
-def test_what_breaks_stands_beside_its_point_and_in_the_words():
+def test_what_breaks_has_a_ring_and_is_named_in_the_corner_and_in_the_words():
     chart = plots.selectors_by_k(*frames(0.1), "A finding", 2)
     drawn = vl_convert.vegalite_to_svg(chart.to_dict())
-    assert "A1 broken: independence" in drawn
+    assert "○ one, A1 broken: independence" in drawn
     assert "A3 broken: one link" in drawn
     assert "one, accuracy: A1 broken" in chart.description
     assert "at k = 2: one 0.200 bits, right 70.0%" in chart.description

@@ -299,12 +299,26 @@ def test_the_judge_page_claims_more_than_the_floor_only_where_intervals_part():
     assert rk.studies.judge_findings(report(0.66)).count("above each rule's own frequency") == 2
     said = rk.studies.judge_findings(report(0.62))
     assert said.count("not to be told from each rule's own frequency") == 2
-    assert "topic" in said
+    assert "The topic is easier than the sign, for the judge." in said
     ways = pl.DataFrame([{"subset": f"s{v}", **accuracy("", v)} for v in (0.2, 0.52, 0.8)])
     said = rk.studies.judge_findings(report(0.62), None, ways)
     assert "`s0.2`: its labels go the right way less often than a coin's" in said
     assert "`s0.52`: its labels go the right way not surely more" in said
     assert "`s0.8`: its labels go the right way more often than" in said
+
+
+def test_the_easier_question_is_told_with_what_the_judge_adds_to_the_floor_on_each():
+    areas = {"relevant_auc": 0.9, "floor_relevant_auc": 0.8}
+    areas |= {"satisfied_auc": 0.7, "floor_satisfied_auc": 0.6}
+    said = rk.studies.topic_and_sign(areas)
+    assert "The topic is easier than the sign, for the floor and for the judge." in said
+    assert "the judge gets 50 % on the topic, 25 % on the sign" in said
+    turned = rk.studies.topic_and_sign(areas | {"relevant_auc": 0.65})
+    assert (
+        turned == "The sign is easier than the topic, for the judge."
+    )  # below its floor: no share
+    level = rk.studies.topic_and_sign(areas | {"satisfied_auc": 0.9})
+    assert "equally easy" in level
 
 
 def test_the_page_on_judge_quality_tells_chance_from_knowledge_and_what_rating_less_costs():

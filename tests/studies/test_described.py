@@ -38,7 +38,9 @@ def test_the_facts_are_those_of_the_frame():
     known = value(facts, "known preference")
     assert (known["value"], known["remark"]) == ("2", "A 1, B 1; tied 1, not known 1")
     assert value(facts, "different responses")["value"] == "6"
-    assert value(facts, "length of a response")["remark"] == "median; one in ten above 2, most 2"
+    assert value(facts, "length of a response")["remark"] == (
+        "median; one in ten above 2, the longest 2"
+    )
 
 
 def test_doubled_pairs_are_counted_in_either_order_and_case():
@@ -103,5 +105,15 @@ def test_the_reach_of_the_data_narrows_with_pairs_and_not_with_pairs_of_one_prom
     one = frame(np.tile([1, -1], 30).tolist(), prompts=["the same"] * 60)
     many = frame(np.tile([1, -1], 30).tolist())
     none = pl.DataFrame(schema={"name": pl.String, "value": float})
-    assert "± 11 points" in rk.studies.data_findings(many, none, 0, 1)
-    assert "± 11 to" in rk.studies.data_findings(one, none, 0, 1)
+    said = rk.studies.data_findings(many, none, 0, 1)
+    assert "(say 70 %) is known to about ± 11 points. Smaller" in said
+    said = rk.studies.data_findings(one, none, 0, 1)
+    assert "± 11 points if all pairs were independent, and to ±" in said
+    assert "if only the prompts are" in said
+
+
+def test_a_reader_that_is_worse_than_a_coin_is_turned_round():
+    never = frame([-1] * 60, ["a long response"] * 60, ["short"] * 60)
+    said = rk.studies.data_findings(never, rk.studies.simple_baselines(never), 0, 9)
+    assert "The longer response is the preferred one in 0.0 %" in said
+    assert "turned round it is right on 100.0 %" in said

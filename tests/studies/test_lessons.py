@@ -99,6 +99,53 @@ def test_the_pair_of_the_course_has_two_voices():
         studies.vote_pairs(pairs, scores, ["x", "y"])
 
 
+def test_votes_are_counted_by_size_and_the_link_is_too_sure_of_the_loud_ones():
+    pairs, rules = rk.load_pairs("embedded"), rk.RuleSet.load("embedded")
+    scores = rk.annotate(pairs, rules, rk.judge("recorded"))
+    others = pairs.filter(~pl.col("pair_id").str.starts_with("violence-01:"))
+    found = studies.right_by_size(others, scores)
+    assert found["size"].to_list() == [1, 2]
+    assert found["votes"].sum() == np.count_nonzero(scores.of(others).votes)
+    assert found["right"].to_list() == pytest.approx([0.73, 0.77], abs=5e-3)
+    assert found["supposed"].to_list() == pytest.approx(expit([1.0, 2.0]))
+    assert (found["low"] < found["right"]).all()
+    said = "votes of |δ| = 2 are right in 77 of 100 cases"
+    assert studies.link_finding(found) == f"σ is too sure: {said}, not in 88"
+    odds = np.log(found["right"] / (1 - found["right"])).to_numpy()
+    assert odds[1] / odds[0] == pytest.approx(1.2, abs=0.05)
+    total = np.array([-3 + 1, 1]) @ odds[::-1]  # the bat: three of -2, one of +2, one of +1
+    assert (total, expit(-total)) == pytest.approx((-1.4, 0.8), abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("low", "right", "high", "said"),
+    [
+        (0.8, 0.85, 0.9, "σ fits: votes of |δ| = 2 are right in 85 of 100 cases"),
+        (0.9, 0.95, 0.99, "σ is not sure enough: votes of |δ| = 2 are right in 95 of 100"),
+    ],
+)
+def test_what_is_said_of_the_link_follows_its_interval(low, right, high, said):
+    row = {"size": 2.0, "votes": 9, "right": right, "low": low, "high": high, "supposed": 0.88}
+    assert studies.link_finding(pl.DataFrame([row])).startswith(said)
+
+
+def test_a_world_counts_where_the_loudest_are_ten_points_behind():
+    value = {"five largest |δ|, summed": [0.8, 0.8], "five, weights known": [0.89, 0.91]}
+    rows = [
+        {"world": f"world {i}", "method": method, "value": of[i]}
+        for i in range(2)
+        for method, of in value.items()
+    ]
+    title = "In 1 of 2 worlds the five loudest rules are far from the best five"
+    assert studies.worlds_title(pl.DataFrame(rows)) == title
+
+
+def test_subsets_of_a_counter_example_are_counted_from_one():
+    found = studies.choice_rows(rk.theory.dependent_rules())
+    assert found["rules"].to_list() == ["1, 2", "1, 3", "2, 3"]
+    assert found["choice"].to_list() == ["max discrepancy", "best", None]
+
+
 def test_the_plug_in_is_too_high_by_its_first_order_term_and_miller_madow_is_not():
     rng = np.random.default_rng(0)
     found = studies.bias_by_n((0.5, 0.8), (100, 500), 20_000, rng, ("plugin", "miller_madow"))
@@ -132,7 +179,7 @@ def test_few_labels_find_few_rules_and_a_coin_none():
 def test_the_lessons_conclude_what_their_figures_are():
     check = pl.DataFrame({"link": ["a"], "pairs": [5], "largest_shortfall": [0.0]})
     said = studies.vote_findings(TOY, check)
-    assert "Of all pairs of rules 1, 2 tell most, 0.422 bits together" in said
+    assert "Of all couples of rules, rules 1 and 2 tell most, 0.422 bits together" in said
     assert "never beaten by another subset, in 5 trials" in said
     assert "the label stays, the confidence goes from 0.83 to 0.79" in said
     worse = check.with_columns(largest_shortfall=pl.lit(0.1))

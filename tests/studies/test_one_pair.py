@@ -77,6 +77,26 @@ def test_the_strip_begins_with_the_pair_and_its_loud_rules_and_has_one_pair_a_pr
     assert said["states-illegality"] == "for B"
 
 
+def test_what_is_said_below_the_strip_is_counted_from_it(corpus):
+    pairs, _, scores = corpus
+    cells = studies.vote_cells(pairs, scores, row_of(pairs, BAT))
+    said = studies.strip_said(pairs, scores, cells)
+    assert f"12 pairs, each of another prompt, `{BAT}` first; and 12 rules" in said
+    assert "`violence-01` is the prompt, and b and d are two of its responses" in said
+    seen = {rule: set() for rule in cells["rule"]}
+    for _, rule, says in cells.iter_rows():
+        seen[rule] |= {says} - {"the same of both"}
+    assert f"{sum(len(s) == 2 for s in seen.values())} of these 12 columns" in said
+    assert "over all 864 pairs 94 of the 100 rules do" in said
+    assert "3 speak for one side only, on 7 pairs at most, and 3 never." in said
+
+
+def test_ids_that_are_not_made_of_responses_are_not_explained(corpus):
+    pairs, _, scores = corpus
+    plain = pairs.drop("response_id_a", "response_id_b")
+    assert "In an id" not in studies.strip_said(plain, scores, studies.vote_cells(plain, scores, 0))
+
+
 def test_the_label_over_orders_is_that_of_every_order_listed():
     delta = np.array([[-2.0, -2, -2, 2, 1, 0]])
     scores = rk.Scores.from_discrepancy(delta / 2 * 2)

@@ -74,6 +74,31 @@ def test_a_large_rule_set_is_shown_by_the_rules_that_vote_most():
     assert len(found) <= 5_000
 
 
+def test_a_map_of_some_rules_says_so_and_its_title_counts_couples():
+    rng = np.random.default_rng(0)
+    coins = rng.choice([-0.8, 0.8], (200, 3))
+    some = rk.studies.rule_agreement(scores_of(coins), shown=2)
+    title = rk.studies.repeated_title(some, 3)
+    assert title.startswith("No couples of rules share half of what they say, or more")
+    assert title.endswith("(drawn: the 2 rules that vote most often)")
+    use = rk.studies.rule_use(pairs_of(200), scores_of(coins))
+    words = rk.studies.rating_findings(use, scores_of(coins), some)
+    assert "Of the 2 rules that vote most often no two share half" in words
+    twice = rk.studies.rule_agreement(scores_of(np.hstack([coins, coins])))
+    assert rk.studies.repeated_title(twice, 6) == (
+        "3 couples of rules share half of what they say, or more"
+    )
+    once = rk.studies.rule_agreement(scores_of(coins[:, [0, 0, 1]]))
+    assert rk.studies.repeated_title(once, 3) == (
+        "1 couple of rules shares half of what it says, or more"
+    )
+
+
+def test_every_vote_is_called_decisive_only_where_the_ratings_are_whole_numbers():
+    assert "every vote is decisive" in rk.studies.decisive_said(scores_of([[2.0, -1.0, 0.0]]))
+    assert rk.studies.decisive_said(scores_of([[2.0, -0.9, 0.0]])) == ""
+
+
 def test_one_rule_agrees_with_no_other():
     use = rk.studies.rule_use(pairs_of(2), scores_of([[0.8], [0.8]]))
     none = rk.studies.rule_agreement(scores_of([[0.8], [0.8]]))
@@ -92,6 +117,20 @@ def test_a_response_of_several_pairs_is_rated_once_and_k_rules_cost_k_ratings_a_
     assert cost["tokens"][0] == round(20 * ((1 + (5 + 10) / 2) + 8) / 4)
 
 
+def test_why_few_rules_take_more_than_their_share_is_said_only_where_they_do():
+    rules = rk.RuleSet.from_texts([f"It is {i}." for i in range(10)])
+    shared = pairs_of(4, ["x"] * 4)
+    assert "1 of 10 rules take up to 40 % of the ratings, not 10 %" in rk.studies.cost_said(
+        rk.studies.rating_cost(shared, rules, (1,)), len(shared)
+    )
+    assert "stands in 4 pairs" in rk.studies.cost_said(
+        rk.studies.rating_cost(shared, rules, (1,)), len(shared)
+    )
+    own = pairs_of(4)
+    assert rk.studies.cost_said(rk.studies.rating_cost(own, rules, (1,)), len(own)) == ""
+    assert rk.studies.cost_said(rk.studies.rating_cost(shared, rules, (10,)), len(shared)) == ""
+
+
 def said(delta, prompts=None):
     scores = scores_of(delta)
     use = rk.studies.rule_use(pairs_of(len(delta), prompts), scores)
@@ -108,27 +147,28 @@ def test_findings_name_what_is_silent_rare_one_sided_and_repeated():
     text = said(delta)
     assert "No rule says anything on 1 of 300 pairs" in text
     assert "`r4` never votes" in text
-    assert "`r2` certainly votes on fewer than 5 %" in text
+    assert "`r2` votes on fewer than 5 % of such pairs, with the whole interval" in text
     assert "`r3` always votes for the same place" in text
     assert (
-        "1 couple of rules shares half of what they say or more, most of all `r0` and `r1`" in text
+        "1 couple of rules shares half of what it says, or more, most of all `r0` and `r1`" in text
     )
+    assert "some repeat each other" in text
 
 
 def test_findings_claim_nothing_of_that_where_it_is_not_so():
     rng = np.random.default_rng(2)
     text = said(rng.choice([-0.8, 0.8], (300, 3)))
-    for claim in ("never vote", "certainly", "same place", "anything on"):
+    for claim in ("never vote", "fewer than 5 %", "same place", "anything on", "repeat each other"):
         assert claim not in text
     assert "No two rules share half of what they say." in text
-    assert "3 rules count as 3.0 independent ones" in text or "2.9" in text
+    assert "the 3 rules whose vote changes vary as 3 independent rules would." in text
 
 
 def test_a_rule_is_not_called_rare_from_few_pairs():
     delta = np.zeros((12, 2))
     delta[:, 0] = 0.8
     delta[0, 1] = 0.8
-    assert "certainly" not in said(delta)
+    assert "fewer than 5 %" not in said(delta)
 
 
 def test_a_rule_whose_id_is_markup_stays_a_text_in_the_conclusion():

@@ -45,6 +45,10 @@ def test_a_rule_that_points_the_wrong_way_is_named_and_a_coin_is_not(case):
     assert "the votes of 1 are right" in said
     assert "**1 points the wrong way**: `turned`" in said
     assert "coin`" not in said
+    straight = rk.studies.rule_accuracies(*case).filter(~pl.col("wrong_way"))
+    assert "None can be shown to point the wrong way." in rk.studies.rule_accuracy_findings(
+        straight, 4
+    )
 
 
 def test_pairs_in_another_order_give_the_same(case):
@@ -66,3 +70,5 @@ def test_only_the_ends_are_drawn_where_there_are_many():
     many = pl.DataFrame({"name": [f"r{i}" for i in range(40)], "value": np.linspace(1, 0, 40)})
     assert rk.studies.ends_of(many, 3)["name"].to_list() == ["r0", "r1", "r2", "r37", "r38", "r39"]
     assert len(rk.studies.ends_of(many.head(6), 3)) == 6
+    assert "the 3 most and the 3 least accurate of 40 rules" in rk.studies.ends_title(many, 3)
+    assert rk.studies.ends_title(many.head(6), 3).endswith("of 6 rules")

@@ -55,7 +55,25 @@ def test_a_gain_within_chance_cannot_be_told_apart():
 def test_a_gain_whose_interval_holds_zero_is_not_claimed_whatever_its_p_value():
     said = rk.studies.selection_findings(grid_of(q=0.001, low=-0.02))
     assert "cannot be told apart at any k" in said
+    assert "At k = 1, 3 q speaks for a difference, the interval does not." in said
     assert "above the sum of all rules" not in said
+
+
+def test_nor_is_one_whose_interval_leaves_zero_out_while_q_does_not():
+    said = rk.studies.selection_findings(grid_of(q=0.2, low=0.01))
+    assert "cannot be told apart at any k" in said
+    assert "At k = 1, 3 the interval speaks for a difference, q does not." in said
+
+
+def test_the_least_k_that_is_as_accurate_as_all_rules_is_told_where_there_is_one():
+    assert "as often as all" not in rk.studies.selection_findings(grid_of())
+    grid = grid_of(q=0.2, gain=0.001, low=-0.02)
+    assert "The loudest rule is right as often as all rules" in rk.studies.selection_findings(grid)
+    late = grid.with_columns(over_all=pl.when(pl.col("k") == 1).then(-0.05).otherwise("over_all"))
+    said = rk.studies.selection_findings(late)
+    assert "The 3 loudest rules are right as often as all rules, to half a point: +0.1" in said
+    surely = grid_of(q=0.001, gain=0.004, low=0.002)
+    assert "as often as all" not in rk.studies.selection_findings(surely)
 
 
 def test_labels_that_cannot_be_told_from_a_coin_are_called_so():

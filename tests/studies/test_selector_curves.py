@@ -81,7 +81,9 @@ def test_the_broken_assumption_is_named_at_the_curve_that_it_breaks():
     breaks = where_assumptions_break(frame, turned).filter(pl.col("selector") == "max_discrepancy")
     assert breaks["measure"].to_list() == ["accuracy"]  # a reversed vote is lost on the label only
     assert "6 of 20 rules are reversed" in world_title(turned)
-    assert "A3 broken" in world_findings(frame, breaks, 5)
+    said = world_findings(frame, breaks, 5)
+    assert "In accuracy the largest |δ| lack most" in said
+    assert "A3 broken" in said
     shared = World(correlation=0.5)
     frame = selectors_by_k(shared, 100, **SMALL)
     assert at(frame, "random", 3)["how"] == "at least"

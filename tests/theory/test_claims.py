@@ -113,6 +113,18 @@ def test_an_asymmetric_channel_is_best_until_the_responses_are_exchanged():
     assert after.vote_information([1]) == pytest.approx(0.189, abs=5e-4)
 
 
+def test_who_remembers_the_coin_of_the_exchange_loses_nothing():
+    example = theory.asymmetric_channel()
+    vote, law = np.sign(example.delta[:, [1]]), example.probability
+    after, exchanged = theory.exchanged(vote, law)
+    assert theory.exact_information(after, exchanged) == pytest.approx(0.189, abs=5e-4)
+    coin = np.repeat([[1], [-1]], len(vote), axis=0)
+    seen = np.hstack([np.concatenate([vote, -vote]), coin])
+    both = np.concatenate([law, law[:, ::-1]]) / 2  # tails: vote and Y change their sign
+    assert theory.exact_information(seen, both) == pytest.approx(example.vote_information([1]))
+    assert theory.exact_information(seen, both) == pytest.approx(0.311, abs=5e-4)
+
+
 def test_two_asymmetric_rules_may_become_dependent_by_the_exchange():
     """A1 is assumed of the pair with its responses exchanged."""
     given = {-1: 0.5, 1: 1.0}  # right
@@ -125,6 +137,32 @@ def test_two_asymmetric_rules_may_become_dependent_by_the_exchange():
     both = at[(delta == 1).all(axis=1)].sum()
     alone = at[delta[:, 0] == 1].sum()
     assert (both, alone**2) == pytest.approx((0.625, 0.5625))
+
+
+def told_by_a_vote_for_a_where_there_is_one(accuracy: float, n: int) -> float:
+    """Bits of the vote, +1 but where all n rules vote -1, by enumerating these two."""
+    against = np.array([accuracy**n, (1 - accuracy) ** n])  # P(all vote -1 | Y = -1, +1)
+    law = np.stack([against, 1 - against]) / 2
+    return theory.exact_information(np.array([[-1], [1]]), law)
+
+
+def test_a_choice_by_sign_may_tell_more_than_one_by_size_or_less():
+    """Rules of one size, each right 80 %: by size it is any one of them."""
+    votes = np.array(list(product((1, -1), repeat=2)))
+    law = np.stack([np.where(votes == y, 0.8, 0.2).prod(axis=1) / 2 for y in (-1, 1)], axis=1)
+    by_sign = theory.exact_information(votes.max(axis=1)[:, None], law)
+    assert by_sign == pytest.approx(told_by_a_vote_for_a_where_there_is_one(0.8, 2))
+    found = by_sign, bits([0.8]), told_by_a_vote_for_a_where_there_is_one(0.8, 4)
+    assert found == pytest.approx((0.332, 0.278, 0.236), abs=5e-4)
+    assert by_sign < bits([0.8] * 2)  # and no more than both votes
+    assert told_by_a_vote_for_a_where_there_is_one(0.6, 100) == pytest.approx(0, abs=1e-12)
+
+
+def test_sixty_copies_share_the_weight_of_one_rule():
+    """The regime with shared noise: the best weights are Σ⁻¹μ."""
+    s = theory.simulate("shared_noise", n_pairs=1)
+    weights = np.linalg.solve(s.cov, s.mu)
+    assert weights[:60].sum() / weights[60:].mean() == pytest.approx(1, abs=1e-3)
 
 
 def test_which_rule_is_louder_changes_by_pair():
