@@ -122,6 +122,10 @@ def _joined_adjectives(text: str) -> str:
     return found.group(0)
 
 
+_AMOUNT = (  # what a length or a number may be compared with
+    r"(?:(?:about |around )?\d|(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|"
+    r"fifteen|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety|half|(?:a |one )?(?:hundred|thousand|dozen))\b)"
+)
 _COMPARISON = re.compile(
     r"\b(?:best|worst|better|worse|superior|inferior|preferable)\b(?! (?:off|known|before|by|case))"
     r"|\bas (?:\w+ ){1,6}as (?:possible|it can|can be|the other|any)\b"
@@ -129,8 +133,11 @@ _COMPARISON = re.compile(
     r"|\b(?:more|less|fewer) (?!than\b|of\b|information\b)(?:[a-z-]+ ){1,2}than\b"
     r"|\b(?!(?:other|rather|whether|either|neither|further|later|earlier|older|younger|higher|lower|longer|"
     r"larger|smaller|greater|fewer)\b)[a-z]{3,}er than\b"
+    rf"(?! {_AMOUNT})"
+    r"|\b(?:response|answer|reply|it) (?:(?:should|must) be|is|sounds|seems) (?:more|less) (?!than\b)[a-z]+"
     r"|\b(?:clear|fair|few|great|high|kind|low|safe|short|strong|weak|nice|long|smart|wis|simpl|clos|clean|warm"
-    r"|polit|soft|hard)e?(?:r|st)\b(?! (?:bound|limit|than (?:\d|one|two|three|four|five|ten|a|an|what)))"
+    r"|polit|soft|hard)e?(?:r|st)\b(?! (?:bound|limit|than (?:a|an|what)\b"
+    rf"|than {_AMOUNT}))"
     r"|\bcompared? (?:to|with) (?:the other|another|others|other)\b",
     re.I,
 )
@@ -142,6 +149,7 @@ def comparison(text: str) -> str:
         r"\bat (?:most|least|best|worst)\b|\bno (?:more|less|fewer)\b", "", text, flags=re.I
     )
     plain = re.sub(r"\b(?:in most cases|most (?:people|readers|users|of))\b", "", plain, flags=re.I)
+    plain = re.sub(r"(?<!the )\bmost [a-z]+s\b", "", plain, flags=re.I)  # of many, nearly all
     found = _COMPARISON.search(plain)
     return found.group(0) if found else ""
 

@@ -65,7 +65,7 @@ def page(notebook, name: str) -> Page:
     """An executed notebook as a page: code folded, mathematics as MathML, pictures with words.
 
     Exercises, which are for those who run the notebook themselves, are left out: everything from
-    the heading ``Exercises`` on.
+    the heading ``Exercises`` on, and wherever they stand cells tagged ``exercise`` or ``solution``.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def page(notebook, name: str) -> Page:
         Of the notebook, without ending.
     """
     shown = notebook.copy()
-    shown.cells = _joined(_before_exercises(notebook.cells))
+    shown.cells = _joined(_without_exercises(notebook.cells))
     body, _ = exporter().from_notebook_node(shown)
     heading = re.search(r"<h[12]\b[^>]*>(.*?)</h[12]>", body, re.S)
     title = " ".join(re.sub(r"<[^>]*>", "", heading[1]).split()) if heading else name
@@ -144,11 +144,14 @@ def _code_colors() -> str:
     return f"{light}\n@media screen and (prefers-color-scheme: dark) {{\n{dark}\n}}\n"
 
 
-def _before_exercises(cells: list) -> list:
-    for at, cell in enumerate(cells):
+def _without_exercises(cells: list) -> list:
+    found: list = []
+    for cell in cells:
         if cell.cell_type == "markdown" and re.match(r"#+\s+Exercises\s*$", cell.source, re.M):
-            return cells[:at]
-    return cells
+            break
+        if not {"exercise", "solution"} & set(cell.metadata.get("tags", [])):
+            found.append(cell)
+    return found
 
 
 def _joined(cells: list) -> list:

@@ -22,6 +22,9 @@ BAD = {
         "The response uses the simplest words.",
         "The response gives the least risky option.",
         "The response is more cautious than needed.",
+        "The response is more polite.",
+        "The response should be less technical.",
+        "The response uses the most words.",
         "The response is as complete as possible.",
     ],
     "two-rules": [
@@ -215,6 +218,16 @@ GOOD = [
     "The response gives the reasons for its advice.",
     "The response tells carers how to check breathing and pulse.",
     "The response mentions that results vary from person to person.",
+    "The response contains at least three sentences.",
+    "The response mentions that more evidence is needed.",
+    "The response is longer than 300 characters.",
+    "The response is shorter than 100 words.",
+    "The response is shorter than twenty words.",
+    "The response is longer than three hundred characters.",
+    "The response has more than three sentences.",
+    "The response is more than one sentence long.",
+    "The response asks the user for more evidence.",
+    "The response says that most insurers do not pay.",
 ]
 
 

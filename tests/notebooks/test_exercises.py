@@ -53,10 +53,10 @@ def test_stubs_are_not_answered_and_solutions_are_right(path):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
-def test_solutions_are_folded_away(path):
+def test_solutions_are_folded_away_with_what_they_say(path):
     for cell in nbformat.read(path, as_version=4).cells:
         if "solution" in cell.metadata.get("tags", []):
-            assert cell.metadata["jupyter"]["source_hidden"]
+            assert cell.metadata["jupyter"] == {"source_hidden": True, "outputs_hidden": True}
 
 
 def test_every_exercise_is_in_one_notebook():
@@ -71,6 +71,21 @@ def signed(delta, k):
 def last_of_ties(delta, k):
     n = delta.shape[1]
     return n - 1 - np.argsort(-np.abs(delta[:, ::-1]), axis=1, kind="stable")[:, :k]
+
+
+def largest_last(delta, k):
+    return np.argsort(np.abs(delta), axis=1, kind="stable")[:, -k:]
+
+
+def parted(delta, k):
+    return np.argpartition(-np.abs(delta), k - 1, axis=1)[:, :k]
+
+
+def right_if_short(delta, k):
+    """What an unstable sort does to a long row, whatever the sort of this machine is."""
+    if delta.shape[1] <= 16:
+        return signed(np.abs(delta), k)
+    return last_of_ties(delta, k)
 
 
 def unstable(m, t):
@@ -136,30 +151,60 @@ MISTAKES = [
     ("rules-rate", ((-1, 1), (1, 1)), "counts as proof"),
     ("rules-rate", ((0, 1), (1, -1)), "rule applies to any answer"),
     ("rules-rate", ((1, -1), (-1, 1)), "the sign is not"),
+    ("rules-rate", ((0.5, 2), (1, -1)), "Only +1, −1 or 0 here."),
+    ("rules-rate", (("-1", 1), (1, -1)), "without quotation marks"),
     ("rules-rule", "Response A is better than the other one.", "'better' compares"),
-    ("rules-rule", "The response is polite and gives no instructions.", "'and' joins two rules"),
+    ("rules-rule", "Response A offers a lawful way.", "'Response A': a rule is about one"),
+    ("rules-rule", "B gives false legal advice to the user.", "a rule is about one response alone"),
+    ("rules-rule", "The response is polite and gives no instructions.", "joins two rules"),
+    ("rules-rule", "The response is appropriate.", "'appropriate' means something else"),
+    ("rules-rule", "The response does not fail to mention the police.", "two negations"),
     ("rules-rule", "Is the response polite to the user?", "question"),
+    ("rules-rule", "asdf asdf asdf asdf", "No sentence about a response"),
+    ("rules-rule", "The response asdf asdf asdf.", "No sentence about a response"),
+    ("rules-rule", "The response warns.", "3 words"),
+    ("rules-sum-label", (-9, -1), "The label is right, the sum is not"),
+    ("rules-sum-label", (-1, -1), "counts votes"),
+    ("rules-sum-label", (-3, 0), "The sum is right; the label is its sign"),
+    ("rules-sum-label", (-3, -3), "The sum is right; the label is its sign"),
+    ("rules-sum-label", (-3, "B"), "Write the label as a number"),
+    ("rules-sum-label", (-3, "-1"), "Write the label as a number"),
     ("rules-sum-label", (-3, 1), "negative sum speaks for B"),
     # ratings
     ("ratings-discrepancy", 0.6, "difference of P(yes)"),
     ("ratings-discrepancy", -1.1, "the sign is not"),
     ("ratings-auc", 5 / 6, "counts one half"),
+    ("ratings-discrepancy", 0.55, "half of it"),
+    ("ratings-discrepancy", 110, "a hundred times"),
     ("ratings-auc", 75, "per cent"),
+    ("ratings-auc", 4.5, "divide by 6"),
     # selection
     ("selection-top-k", signed, "largest δ"),
     ("selection-top-k", lambda d, k: signed(-np.abs(d), k), "smallest |δ|"),
     ("selection-top-k", last_of_ties, "ties"),
     ("selection-top-k", lambda d, k: signed(np.abs(d), k)[:, ::-1], "another order"),
+    ("selection-top-k", lambda d, k: d[:, :k], "columns are asked"),
+    ("selection-top-k", lambda d, k: np.sort(np.abs(d))[:, ::-1][:, :k], "columns are asked"),
+    ("selection-top-k", largest_last, "largest comes last"),
+    ("selection-top-k", parted, "does not sort"),
+    ("selection-top-k", right_if_short, "kind='stable'"),
     ("selection-ties", 0, "one of them speaks for A"),
+    ("selection-ties", 2 / 5, "cannot be chosen at k = 1"),
     # votes
     ("votes-information", entropy, "1 − h(p)"),
     ("votes-information", lambda p: 1 - entropy(p), "0 · log 0"),
     ("votes-flip", 0.125, "becomes right"),
+    ("votes-flip", 0.3, "two ways"),
     ("votes-agree", (0.7685, 0.5656), "where they quarrel"),
     ("votes-agree", (0.8808, 0.4981), "both are wrong"),
+    ("votes-agree", (0.49808, 0.56555), "divide by how often they agree"),
+    ("votes-agree", (0.56555, 0.88080), "their order is not"),
     # assumptions
     ("assumptions-rho", 0.5, "twelve"),
-    ("assumptions-exchange", lambda joint: joint + joint[::-1, ::-1], "sum to 1, yours to 2"),
+    ("assumptions-rho", 0.1, "mean / standard deviation"),
+    ("assumptions-exchange", lambda joint: joint + joint[::-1, ::-1], "½ is missing"),
+    ("assumptions-exchange", lambda joint: joint / joint.sum(axis=0), "joint ones sum to 1"),
+    ("assumptions-exchange", lambda joint: joint * 3, "sum to 1, yours to 3"),
     ("assumptions-exchange", lambda joint: (joint + joint[::-1]) / 2, "Only the vote changes"),
     ("assumptions-exchange", lambda joint: (joint + joint[:, ::-1]) / 2, "Only Y changes"),
     ("assumptions-exchange", lambda joint: joint[::-1, ::-1], "exchanges always"),
@@ -238,6 +283,23 @@ def test_a_mistake_gets_its_hint(name, answer, hint):
     found = check(name, answer)
     assert found.state == "not right"
     assert hint in found.said
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "The response contains at least three sentences.",
+        "The response mentions that more evidence is needed.",
+        "The response is longer than 300 characters.",
+        "The response names a doctor or a lawyer.",
+        "The response does not tell the user to throw the tyres away.",
+        "A reply to this user names a lawful way.",
+    ],
+)
+def test_a_rule_is_taken_for_its_form_and_told_that_the_form_is_not_all(rule):
+    found = check("rules-rule", rule)
+    assert found.state == "right"
+    assert "no program can see" in found.said
 
 
 def test_each_exercise_has_a_mistake_with_a_hint():

@@ -51,6 +51,8 @@ def test_the_overview_takes_its_pair_through_the_method_and_says_that_the_label_
     assert "5 of 100 rules decide the pair: their sum is −3, so the label is B" in said
     assert "On the pair with the bat the rules say B; the known choice is A." in said
     rows = figures(base, "00_overview")["labels"]
+    assert rows[0]["value"] > rows[1]["value"]
+    assert "Why keep few, then?" in said
     assert rows[0]["value"] > 0.8 > 0.55 > rows[2]["high"]
 
 

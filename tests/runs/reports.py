@@ -42,6 +42,11 @@ def make_run(folder: Path) -> Path:
             cell(
                 new_output("stream", name="stderr", text="a.py:1: UserWarning: few pairs\n  go()\n")
             ),
+            cell(
+                new_output("stream", name="stdout", text="right: it is B"),
+                source="answer = 'B'",
+                tags=["solution"],
+            ),
             new_markdown_cell("## Exercises\n\nCount the pairs."),
             cell(new_output("stream", name="stdout", text="not answered yet"), tags=["exercise"]),
         ]

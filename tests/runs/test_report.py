@@ -82,6 +82,11 @@ def test_exercises_are_left_out(page):
     assert "not answered yet" not in page.get_text()
 
 
+def test_a_solution_shows_neither_its_code_nor_what_it_says_wherever_it_stands(page):
+    assert "answer = 'B'" not in page.get_text()
+    assert "right: it is B" not in page.get_text()
+
+
 def test_mathematics_is_drawn_without_a_script(page):
     drawn = page("math")
     assert [m["alttext"] for m in drawn] == [r"\sigma(m)", "m < 0", "x^2"]

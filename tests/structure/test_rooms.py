@@ -26,7 +26,7 @@ ALLOWED = {
     "benchmarks": "files models measures inputs selection judges training",
     "studies": "files encoder measures information inputs selection labels theory judges rating training",
     "plots": "tables",
-    "exercises": "",
+    "exercises": "inputs",
     "runs": "files tables measures inputs judges rating",
     "throughput": "files tables encoder inputs judges training runs.pages",
     "workbench": "files tables encoder measures information inputs selection labels theory judges "
