@@ -14,7 +14,7 @@ TASKS: dict[str, Task] = {
         SHARE,
         {
             0.1: "Flipping also turns wrong votes into right ones, so more is needed than the difference.",
-            0.125: "Those are the right votes that stay. A wrong vote that is flipped becomes right, too.",
+            0.125: "That counts only the right votes that stay right. A wrong vote that is flipped becomes right, too.",
             5
             / 6: "That flips nearly always: q lies between 0 and ½. Use it for the share that is kept.",
         },

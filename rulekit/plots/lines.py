@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import altair as alt
 import polars as pl
 
@@ -28,6 +30,7 @@ def curves(
     points: pl.DataFrame | None = None,
     log: str = "",
     y_format: str = "",
+    looks: Sequence[str] = (),
 ) -> alt.LayerChart | alt.FacetChart:
     """Lines over a number: information by accuracy, accuracy by k, an error by its tolerance.
 
@@ -48,16 +51,21 @@ def curves(
         Axes with a logarithmic scale: ``x``, ``y`` or ``xy``; their values are positive.
     y_format
         Of the labels of the y axis, as `Vega's <https://d3js.org/d3-format>`_: ``%`` for shares.
+    looks
+        Series of several charts, five or fewer, in one order: a series looks the same in each of
+        them, even where others are missing. Optional; without, the order of the frame counts.
 
     Raises
     ------
     ValueError
-        If there are more than five series.
+        If there are more than five series, or one that `looks` does not name.
     """
     frame = prepared(frame)
     panels = frame["panel"].unique(maintain_order=True).to_list() if "panel" in frame else []
     names = series(frame, "series")
-    legend = None if len(names) == 1 else key()
+    legend = None if len(names) == 1 else key(shown=names)
+    if looks:
+        names = _known(names, series(prepared(pl.DataFrame({"series": [*looks]})), "series"))
     kinds = {axis: "log" if axis in log else "linear" for axis in "xy"}
     labels = {"x": {}, "y": {"format": y_format} if y_format else {}}
     if frame["x"].dtype.is_integer():
@@ -97,6 +105,12 @@ def curves(
         title=heading(title, 60 + width * max(1, len(panels))),
         description=f"{y_title} by {x_title}: {_ends(frame, [*_panel(frame), 'series'])}.",
     )
+
+
+def _known(names: list[str], looks: list[str]) -> list[str]:
+    if other := [name for name in names if name not in looks]:
+        raise ValueError(f"series is {other[0]!r}; allowed: {', '.join(looks)}")
+    return looks
 
 
 def _panel(frame: pl.DataFrame) -> list[str]:

@@ -6,6 +6,7 @@ differ by their dashes and points by their shapes besides.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import sha256
 from textwrap import wrap
 
@@ -72,13 +73,14 @@ def rows(frame: pl.DataFrame, column: str, step: int) -> tuple[pl.DataFrame, alt
     return named, y, max(step, 12 * most + 8) * len(frame)
 
 
-def key(columns: int = 3, symbol: str = "stroke") -> alt.Legend:
-    """A key below the picture."""
+def key(columns: int = 3, symbol: str = "stroke", shown: Sequence[str] = ()) -> alt.Legend:
+    """A key below the picture; of all names, or of those shown."""
     return alt.Legend(
         title=None,
         orient="bottom",
         columns=columns,
         labelLimit=300,
+        values=[*shown] if shown else alt.Undefined,
         symbolType=symbol,
         symbolSize=300 if symbol == "stroke" else 90,
         symbolStrokeWidth=2.5,

@@ -5,7 +5,19 @@ from __future__ import annotations
 import altair as alt
 import polars as pl
 
-from rulekit.plots.looks import BLACK, BLUE, GREY, ORANGE, WIDTH, heading, key, prepared, rows, said
+from rulekit.plots.looks import (
+    BLACK,
+    BLUE,
+    GREY,
+    ORANGE,
+    PURPLE,
+    WIDTH,
+    heading,
+    key,
+    prepared,
+    rows,
+    said,
+)
 
 _PALE = "#EEF0F3"
 _SAYS = {"for A": BLUE, "the same of both": _PALE, "for B": ORANGE}
@@ -129,6 +141,8 @@ def vote_strip(frame: pl.DataFrame, title: str) -> alt.Chart:
 def two_judges(frame: pl.DataFrame, title: str, first: str, second: str) -> alt.LayerChart:
     """What two judges say of one pair, rule by rule: two points a row, joined where they differ.
 
+    The judges are dark and purple: blue and orange are the two responses elsewhere.
+
     Parameters
     ----------
     frame
@@ -142,7 +156,7 @@ def two_judges(frame: pl.DataFrame, title: str, first: str, second: str) -> alt.
     frame, y, height = rows(prepared(frame), "rule", 26)
     scale = alt.Scale(domain=[-2.1, 2.1], nice=False)
     x_title = "← for B  ·  δ = score of A − score of B  ·  for A →"
-    kinds = alt.Scale(domain=[first, second], range=[BLUE, ORANGE])
+    kinds = alt.Scale(domain=[first, second], range=[BLACK, PURPLE])
     shapes = alt.Scale(domain=[first, second], range=["circle", "square"])
     long = frame.rename({"first": first, "second": second}).unpivot(
         [first, second], index="row_name", variable_name="judge", value_name="discrepancy"

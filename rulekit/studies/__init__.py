@@ -110,6 +110,7 @@ from rulekit.studies.new_texts import (
 )
 from rulekit.studies.one_pair import (
     label_by_order,
+    opposed_said,
     order_decides,
     order_decides_said,
     order_said,
@@ -118,6 +119,7 @@ from rulekit.studies.one_pair import (
     rules_disagree,
     second_opinion,
     strip_said,
+    sum_said,
     vote_cells,
 )
 from rulekit.studies.peers import peer_ratios, speed_findings
@@ -185,6 +187,8 @@ from rulekit.studies.results import (
 from rulekit.studies.rule_accuracy import (
     ends_of,
     ends_title,
+    equally_loud,
+    equally_loud_said,
     rule_accuracies,
     rule_accuracy_findings,
 )
@@ -202,7 +206,6 @@ from rulekit.studies.selection_accuracy import (
     accuracy_row,
     explain_pair,
     grid_at,
-    grid_gains,
     length_margin,
     rule_orders,
     selection_agreement,
@@ -210,7 +213,7 @@ from rulekit.studies.selection_accuracy import (
     selection_table,
 )
 from rulekit.studies.selection_picture import chosen_cells
-from rulekit.studies.selection_words import agreement_findings, selection_findings
+from rulekit.studies.selection_words import agreement_findings, grid_gains, selection_findings
 from rulekit.studies.selector_curves import (
     BY_K,
     assumptions_of,
@@ -318,6 +321,8 @@ __all__ = [
     "ends_of",
     "ends_title",
     "enough_ratings",
+    "equally_loud",
+    "equally_loud_said",
     "estimation_findings",
     "estimator_findings",
     "example_pair",
@@ -371,6 +376,7 @@ __all__ = [
     "noise_findings",
     "noise_table",
     "noisy_copy",
+    "opposed_said",
     "optimise_policy",
     "order_decides",
     "order_decides_said",
@@ -458,6 +464,7 @@ __all__ = [
     "strip_said",
     "subset_rows",
     "subset_table",
+    "sum_said",
     "teachers",
     "theory_findings",
     "told_by_subset",

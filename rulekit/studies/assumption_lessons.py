@@ -126,13 +126,21 @@ def choice_rows(example: CounterExample) -> pl.DataFrame:
     Returns
     -------
     A row a subset: ``rules``, ``discrepancy`` and ``accuracy`` of each as text, ``vote_information``
-    in bits, and ``choice``, who takes it.
+    in bits, and ``choice``: ``max discrepancy`` for the one that it takes, ``best`` for all that tell
+    as much as the best one.
     """
+    told = f"{example.measure.removesuffix('s')}_information"
+    best = pl.col(told) >= pl.col(told).max() - 1e-12
     from_one = (
         pl.col("rules").str.split(", ").list.eval((pl.element().cast(pl.Int64) + 1).cast(pl.String))
     )
-    kept = subset_rows(example).drop("label_information", "label_accuracy")
-    return kept.with_columns(from_one.list.join(", "))
+    shares = [", ".join(map(percent, row)) for row in example.subsets()["accuracy"]]
+    found = subset_rows(example).with_columns(
+        from_one.list.join(", "),
+        accuracy=pl.Series(shares),
+        choice=pl.col("choice").fill_null(pl.when(best).then(pl.lit("best"))),
+    )
+    return found.drop("label_information", "label_accuracy")
 
 
 def right_by_size(known: pl.DataFrame, scores: Scores) -> pl.DataFrame:

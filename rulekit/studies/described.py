@@ -15,6 +15,7 @@ from rulekit.studies.phrases import listed, percent, with_interval
 from rulekit.studies.selection_accuracy import length_margin
 
 _EXAMPLE = "violence-01:b-d"  # of the embedded corpus: five loud rules against the known choice
+_COUNTED = {2: "two", 3: "three", 4: "four", 5: "five", 6: "six"}
 
 
 def example_pair(pairs: pl.DataFrame) -> dict:
@@ -229,13 +230,17 @@ def _reach(known: pl.DataFrame, n_pairs: int) -> str:
             f"The preferred response is known for none of the {n_pairs:,} pairs: agreement of the "
             f"rules, coverage and cost can be shown, accuracy cannot. {reach_of_labels()}"
         )
-    prompts = prompt_groups(known).n_unique()
+    sizes = prompt_groups(known).value_counts()["count"]
+    prompts = len(sizes)
     best, worst = f"{_half_width(n):.0f}", f"{_half_width(max(prompts, 2)):.0f}"
     reach = f"to about ± {best} points"
     if best != worst:
+        told = "all pairs"
+        if sizes.n_unique() == 1:
+            told = f"the {_COUNTED.get(sizes[0], sizes[0])} pairs"
         reach += (
-            f" if all pairs were independent, and to ± {worst} if only the prompts are; the truth "
-            "lies between"
+            f" if every pair is a case of its own; ± {worst} if {told} of a prompt count as one case; "
+            "the truth lies between"
         )
     return (
         f"{n:,} known pairs of {prompts:,} prompts: with these data an accuracy (say 70 %) is known "

@@ -114,10 +114,7 @@ def judge_findings(
     Markdown. A judge is above its floor where their intervals do not overlap.
     """
     said = []
-    for name, words in (
-        ("relevant_auc", "which rules matter"),
-        ("satisfied_auc", "which are kept"),
-    ):
+    for name, words in (("relevant_auc", "which rules apply"), ("satisfied_auc", "which are kept")):
         low, high = report[f"{name}_low"], report[f"{name}_high"]
         under, over = report[f"floor_{name}_low"], report[f"floor_{name}_high"]
         side = "above" if low > over else "below" if high < under else "not to be told from"
@@ -179,7 +176,7 @@ def topic_and_sign(report: Mapping) -> str:
     gets = [(own - under) / (1 - under) for own, under in zip(judge, floor, strict=True)]
     return (
         f"{head} Of what the floor leaves open the judge gets {percent(gets[0], 0)} on the topic, "
-        f"{percent(gets[1], 0)} on the sign."
+        f"{percent(gets[1], 0)} on the sign: (judge − floor) / (1 − floor), before rounding."
     )
 
 

@@ -247,7 +247,7 @@ def judge_areas(report: Mapping) -> pl.DataFrame:
     Four rows: ``name``; ``value``, an area under the curve, with its interval ``low``, ``high``.
     """
     asked = {"relevant": "does the rule apply?", "satisfied": "is it kept?"}
-    sides = {"": "the judge", "floor_": "each rule's frequency"}
+    sides = {"": "the judge", "floor_": "floor: each rule's frequency"}
     rows = []
     for kind, start in product(asked, sides):
         key = f"{start}{kind}_auc"

@@ -18,9 +18,11 @@ from rulekit.inputs.scores import Scores
 from rulekit.judges import Judge
 from rulekit.judges import score as rate
 from rulekit.selection.registry import Selection
-from rulekit.studies.phrases import percent
+from rulekit.studies.phrases import as_code, percent
 
 _STEP = 1e-6  # of |δ|; in the same step two rules tie, as for `rulekit.select`
+_NEAR = 0.1  # of |δ|: in a picture such a point seems to lie on the middle
+_TERMS = 12  # of a sum that is written out
 
 
 def pair_steps(scores: Scores, selection: Selection, row: int, shown: int = 6) -> pl.DataFrame:
@@ -55,6 +57,41 @@ def pair_steps(scores: Scores, selection: Selection, row: int, shown: int = 6) -
     )
 
 
+def sum_said(scores: Scores, selection: Selection, row: int) -> str:
+    """The sum that labels one pair, written out, the loudest rule first.
+
+    Parameters
+    ----------
+    scores, selection, row
+        As for `pair_steps`.
+
+    Returns
+    -------
+    One sentence. Rules with δ = 0 are left out; more than twelve others are counted, not written.
+    """
+    kept = pair_steps(scores, selection, row, scores.n_rules).filter("chosen")["discrepancy"]
+    terms = [value for value in kept if abs(value) > _STEP]
+    if not terms:
+        return "No rule that is kept tells the two responses apart: the sum is 0."
+    if len(terms) == 1:
+        return f"The one rule that is kept and tells the two apart makes the sum: {_shortest(terms[0])}."
+    if len(terms) > _TERMS:
+        told = f"it is the sum of {len(terms)} δ, {_shortest(sum(terms))}"
+    else:
+        told = f"{' '.join(map(_shortest, terms))} = {_shortest(sum(terms))}"
+    return f"The black box belongs to all rules that are kept, not to one line: {told}."
+
+
+def _shortest(value: float) -> str:
+    """A number with its sign and two decimals at most: +2, −.07."""
+    if abs(value) <= _STEP:
+        return "0"
+    text = f"{value:+.2f}"
+    if abs(value) >= 0.995:
+        text = text.removesuffix(".00")
+    return text.replace("+0.", "+.").replace("-0.", "-.").replace("-", "−")
+
+
 def vote_cells(
     pairs: pl.DataFrame, scores: Scores, row: int, n_pairs: int = 12, n_rules: int = 12
 ) -> pl.DataFrame:
@@ -69,7 +106,7 @@ def vote_cells(
     n_pairs
         Pairs at most, each of another prompt.
     n_rules
-        Rules at most; those that vote most often fill up.
+        Rules at most; those that speak most often fill up.
 
     Returns
     -------
@@ -111,7 +148,7 @@ def strip_said(pairs: pl.DataFrame, scores: Scores, cells: pl.DataFrame) -> str:
     first, shown, rules = cells["pair"][0], cells["pair"].n_unique(), cells["rule"].n_unique()
     said = [
         f"Shown: {shown} pairs, each of another prompt, `{first}` first; and {rules} rules, first "
-        "those that speak on this pair, then those that vote most often.",
+        "those that speak on this pair, then those that speak most often.",
         _id_said(pairs.filter(pl.col("pair_id") == first).row(0, named=True)),
     ]
     sides = cells.filter(pl.col("says").is_in(["for A", "for B"])).group_by("rule")
@@ -182,6 +219,32 @@ def second_opinion(
     order = np.argsort(-(np.abs(ours) + np.abs(theirs) / 2), kind="stable")[:shown]
     return pl.DataFrame(
         {"rule": [scores.names[j] for j in order], "first": ours[order], "second": theirs[order]}
+    )
+
+
+def opposed_said(opinion: pl.DataFrame) -> str:
+    """On which rules two judges differ although a point of theirs seems to lie on the middle.
+
+    Parameters
+    ----------
+    opinion
+        From `second_opinion`.
+
+    Returns
+    -------
+    One sentence; empty where every such difference can be seen.
+    """
+    ends = pl.min_horizontal(pl.col("first").abs(), pl.col("second").abs())
+    found = opinion.filter((pl.col("first") * pl.col("second") < 0) & (ends < _NEAR))
+    told = [
+        f"{as_code(row['rule'])}: {_shortest(row['first'])} and {_shortest(row['second'])}"
+        for row in found.iter_rows(named=True)
+    ]
+    if not told:
+        return ""
+    return (
+        "A point a little left or right of the middle is a vote, too. In the picture that is hard to see "
+        f"({'; '.join(told)})."
     )
 
 

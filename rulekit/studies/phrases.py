@@ -31,8 +31,14 @@ def points(row: Mapping) -> str:
 
 def signed_points(row: Mapping) -> str:
     """A difference of shares and its 95 % interval, in points of per cent, with signs."""
-    value, low, high = (100 * row[name] for name in ("value", "low", "high"))
-    return f"{value:+.1f} points [{low:+.1f}, {high:+.1f}]".replace("-", "−")
+    value, low, high = (_signed(100 * row[name]) for name in ("value", "low", "high"))
+    return f"{value} points [{low}, {high}]"
+
+
+def _signed(value: float) -> str:
+    """One decimal and a sign; what rounds to zero has none."""
+    text = f"{value:+.1f}"
+    return text.replace("-", "−") if float(text) else text[1:]
 
 
 def verdict(row: Mapping, tests: int = 1) -> int:

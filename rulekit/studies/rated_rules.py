@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from rulekit.information import effective_rules, normalised_redundancy, redundancy_clusters
+from rulekit.information import normalised_redundancy, redundancy_clusters
 from rulekit.inputs.pairs import conversation, prompt_groups, prompt_text
 from rulekit.inputs.rules import RuleSet
 from rulekit.inputs.scores import Scores
@@ -234,8 +234,8 @@ def rating_findings(use: pl.DataFrame, scores: Scores, agreement: pl.DataFrame) 
     rare = use.filter((pl.col("coverage") > 0) & (pl.col("high") < 0.05))["rule"].to_list()
     if rare:
         said.append(
-            f"{_some(rare)} {'vote' if len(rare) > 1 else 'votes'} on fewer than 5 % of such pairs, "
-            "with the whole interval."
+            f"{_some(rare)} seldom {'vote' if len(rare) > 1 else 'votes'}: even the upper end of "
+            f"{'their intervals' if len(rare) > 1 else 'its interval'} is below 5 % of such pairs."
         )
     one_sided = _one_sided(scores)
     if one_sided:
@@ -255,9 +255,6 @@ def rating_findings(use: pl.DataFrame, scores: Scores, agreement: pl.DataFrame) 
         drawn = agreement["rule"].n_unique()
         some = f"Of the {drawn} rules that vote most often no two" if drawn < n else "No two rules"
         said.append(f"{some} share half of what they say.")
-    voting = (scores.votes != 0).any(axis=0) & (np.ptp(scores.votes, axis=0) > 0)
-    if voting.sum() > 1:
-        said.append(_together(effective_rules(scores.votes), int(voting.sum()), len(size)))
     return listed(said)
 
 
@@ -280,15 +277,6 @@ def _repeating(n: int) -> str:
     if n == 1:
         return "1 couple of rules shares half of what it says, or more"
     return f"{n or 'No'} couples of rules share half of what they say, or more"
-
-
-def _together(effective: float, n: int, n_pairs: int) -> str:
-    """What `effective_rules` says of n rules, with what it lacks for few pairs allowed for."""
-    said = (
-        f"Together the {n} rules whose vote changes vary as {effective:.0f} independent rules would"
-    )
-    low = effective * (1 + (n - 1) / n_pairs) < 0.95 * n
-    return f"{said}; some repeat each other, in part." if low else f"{said}."
 
 
 def decisive_said(scores: Scores) -> str:

@@ -330,22 +330,3 @@ def grid_at(grid: pl.DataFrame, k: int) -> pl.DataFrame:
     kept = {"name": "method", "value": "accuracy", "low": "low", "high": "high"}
     kept |= {"order_low": "least_draw", "order_high": "best_draw", "information": "bits"}
     return grid.filter(pl.col("k") == k).select(kept.keys()).rename(kept)
-
-
-def grid_gains(grid: pl.DataFrame, name: str = "max_discrepancy") -> pl.DataFrame:
-    """A method of a grid against the sum of all rules, k by k, as a table shows it.
-
-    Parameters
-    ----------
-    grid
-        From `selection_grid`.
-    name
-        Of the method.
-
-    Returns
-    -------
-    ``k``, ``accuracy``, ``difference`` with its interval ``low`` and ``high``, and ``q``.
-    """
-    kept = {"k": "k", "value": "accuracy", "over_all": "difference"}
-    kept |= {"over_all_low": "low", "over_all_high": "high", "over_all_q": "q"}
-    return grid.filter(pl.col("name") == name).sort("k").select(kept.keys()).rename(kept)

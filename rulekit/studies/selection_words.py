@@ -1,7 +1,7 @@
 """What the frames on selection say, in sentences made of their figures: frames in, Markdown out.
 
-Notebook 3 ends in them. A difference counts where it is beyond chance, all that were looked at
-together; otherwise two ways cannot be told apart.
+Notebook 3 ends in them. A difference counts where its q-value and its interval speak for it; where
+only one of them does it is not settled, and where neither does two ways cannot be told apart.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ _NAMES = {
     "static": "one choice for all pairs (`static`)",
 }
 _LEVEL = 0.05  # of false discoveries among the differences of a frame
+_OPEN, _EVEN = "not settled", "not told apart"
 
 
 def selection_findings(grid: pl.DataFrame) -> str:
@@ -38,7 +39,7 @@ def selection_findings(grid: pl.DataFrame) -> str:
     Returns
     -------
     Markdown. A difference counts where its q-value is below .05 and its interval leaves zero out; where
-    only one of the two is so, that is said.
+    only one of the two is so, it is called not settled.
     """
     every = grid.filter(pl.col("name") == "all").row(0, named=True)
     said = [_of_all(every), _above_coin(grid)]
@@ -84,12 +85,10 @@ def _above_coin(grid: pl.DataFrame) -> str:
 def _against(grid: pl.DataFrame, name: str, other: str) -> list[str]:
     """Where one method is above another, below it, or not to be told from it."""
     rows = grid.filter((pl.col("name") == name) & (pl.col("k") < _all_rules(grid))).sort("k")
-    sides: dict[str, list[dict]] = {"above": [], "below": [], "level": []}
+    sides: dict[str, list[dict]] = {"above": [], "below": [], _OPEN: [], _EVEN: []}
     for row in rows.iter_rows(named=True):
         gain = {end: row[f"over_{other}{tail}"] for end, tail in _ENDS}
-        sure = verdict(gain) if row[f"over_{other}_q"] < _LEVEL else 0
-        side = {1: "above", -1: "below", 0: "level"}[sure]
-        sides[side].append({"k": row["k"], "row": row, "gain": gain})
+        sides[_side(row, other)].append({"k": row["k"], "row": row, "gain": gain})
     own, told = capital(_NAMES[name]), []
     for side, word in (("above", "more"), ("below", "less")):
         if found := sides[side]:
@@ -100,30 +99,76 @@ def _against(grid: pl.DataFrame, name: str, other: str) -> list[str]:
                 for one in ends
             )
             told.append(f"{own} is {side} {_NAMES[other]} at k = {_ks(found)}: {figures}.")
-    if level := sides["level"]:
+    if level := sides[_EVEN]:
         which = "any k" if len(level) == len(rows) else f"k = {_ks(level)}"
         widest = max(level, key=lambda one: abs(one["gain"]["value"]))
         told.append(
             f"{own} and {_NAMES[other]} cannot be told apart at {which} (largest difference "
-            f"{signed_points(widest['gain'])} at k = {widest['k']}).{_halfway(level, other)}"
+            f"{signed_points(widest['gain'])} at k = {widest['k']})."
         )
+    return told + _unsettled(sides[_OPEN], f"{own} against {_NAMES[other]}", other)
+
+
+def _side(row: dict, other: str) -> str:
+    """Where a method stands: both q and the interval have to speak for a difference."""
+    by_interval = verdict({end: row[f"over_{other}{tail}"] for end, tail in _ENDS})
+    by_q = row[f"over_{other}_q"] < _LEVEL
+    if by_q and by_interval:
+        return "above" if by_interval > 0 else "below"
+    return _OPEN if by_q or by_interval else _EVEN
+
+
+def _unsettled(rows: list[dict], what: str, other: str) -> list[str]:
+    """The k at which only one of q and the interval speaks for a difference, a sentence either way."""
+    by_q = [one for one in rows if one["row"][f"over_{other}_q"] < _LEVEL]
+    by_interval = [one for one in rows if one not in by_q]
+    told = []
+    for found, speaks in (
+        (by_q, "q speaks for a difference, the interval does not"),
+        (by_interval, "the interval speaks for a difference, q does not"),
+    ):
+        if found:
+            figures = "; ".join(
+                (f"at k = {one['k']} " if len(found) > 1 else "") + signed_points(one["gain"])
+                for one in found
+            )
+            told.append(f"{what} is not settled at k = {_ks(found)}: {speaks} ({figures}).")
     return told
 
 
-def _halfway(level: list[dict], other: str) -> str:
-    """Where only one of q and the interval speaks for a difference, in a sentence; else empty."""
-    by_q = [one for one in level if one["row"][f"over_{other}_q"] < _LEVEL]
-    by_interval = [one for one in level if verdict(one["gain"])]
-    said = ""
-    if by_q:
-        said += f" At k = {_ks(by_q)} q speaks for a difference, the interval does not."
-    if by_interval:
-        said += f" At k = {_ks(by_interval)} the interval speaks for a difference, q does not."
-    return said
+def grid_gains(grid: pl.DataFrame, name: str = "max_discrepancy") -> pl.DataFrame:
+    """A method of a grid against the sum of all rules, k by k, as a table shows it.
+
+    Parameters
+    ----------
+    grid
+        From `selection_grid`.
+    name
+        Of the method.
+
+    Returns
+    -------
+    ``k``, ``accuracy``, ``difference`` with its interval ``low`` and ``high``, in tenths of a point,
+    ``q`` as text, and ``verdict``: ``above``, ``below``, ``not settled`` where only one of q and the
+    interval speaks for a difference, ``not told apart`` where neither does.
+    """
+    rows = grid.filter(pl.col("name") == name).sort("k")
+    tenths = {c: pl.col(f"over_all{tail}").round(3) for c, tail in _ENDS}
+    # Nothing is called minus zero.
+    ends = {c: pl.when(x == 0).then(0.0).otherwise(x) for c, x in tenths.items()}
+    return rows.select(
+        "k",
+        accuracy="value",
+        difference=ends["value"],
+        low=ends["low"],
+        high=ends["high"],
+        q=pl.Series(["<.001" if q < 0.001 else f"{q:.3f}" for q in rows["over_all_q"]], dtype=str),
+        verdict=pl.Series([_side(row, "all") for row in rows.iter_rows(named=True)], dtype=str),
+    )
 
 
 def _enough(grid: pl.DataFrame, within: float = 0.005) -> str:
-    """The least k from which on maximum discrepancy is right as often as all rules."""
+    """The least k from which on maximum discrepancy is right on as many pairs as all rules."""
     rows = grid.filter((pl.col("name") == "max_discrepancy") & (pl.col("k") < _all_rules(grid)))
     first = None
     for row in rows.sort("k", descending=True).iter_rows(named=True):
@@ -135,7 +180,10 @@ def _enough(grid: pl.DataFrame, within: float = 0.005) -> str:
         return ""
     gain = {end: first[f"over_all{tail}"] for end, tail in _ENDS}
     few = "The loudest rule is" if first["k"] == 1 else f"The {first['k']} loudest rules are"
-    return f"{few} right as often as all rules, to half a point: {signed_points(gain)}."
+    return (
+        f"{few} right on about as many of these pairs as all rules. The difference is "
+        f"{signed_points(gain)}; on other prompts it may be anywhere in this interval."
+    )
 
 
 def _ks(found: list[dict]) -> str:

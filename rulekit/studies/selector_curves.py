@@ -168,7 +168,7 @@ def assumptions_of(world: World, seed: int = 0) -> pl.DataFrame:
         "A1": "the noise of each rule is its own",
         "A2": "which response stands first says nothing",
         "A3": "the louder a rule, the more often it is right, by one curve for all",
-        "A4": "broken by a selector that looks at signs",
+        "A4": f"for every curve but {', '.join(_SEES_SIGNS)}, which looks at signs",
     }
     rows = [
         {"assumption": f"{a}: {name}", "holds": a not in broken, "why": broken.get(a, why[a])}
@@ -214,7 +214,8 @@ def world_findings(frame: pl.DataFrame, breaks: pl.DataFrame, k: int) -> str:
         lost = f"{row['lost']:.3f} bits" if bits else f"{100 * row['lost']:.1f} points"
         unit = "bits" if bits else "accuracy"
         said.append(
-            f"In {unit} the largest |δ| lack most at k = {row['k']}: {lost} ({row['name']})."
+            f'In {unit} the largest |δ| lack most at k = {row["k"]}: {lost} to "{KNOWN}" '
+            f"({row['name']})."
         )
     return " ".join(said)
 

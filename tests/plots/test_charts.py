@@ -80,6 +80,23 @@ def test_curves_have_bands_only_where_intervals_are_given():
     assert "area" not in kinds[1]
 
 
+def test_a_series_looks_the_same_in_every_chart_of_the_same_looks():
+    looks, found = ("a", "b", "c"), {}
+    for names in (["a", "b", "c"], ["c", "a"]):
+        spec = plots.curves(lines(names), "t", "x", "y", looks=looks).to_dict()
+        (line,) = [m for m in spec["layer"] if m["mark"]["type"] == "line"]
+        for channel in ("color", "strokeDash"):
+            scale = line["encoding"][channel]["scale"]
+            found.setdefault(channel, []).append(
+                dict(zip(scale["domain"], map(str, scale["range"]), strict=True))
+            )
+        assert line["encoding"]["color"]["legend"]["values"] == names  # none that is not drawn
+    for first, second in found.values():
+        assert first == second
+    with pytest.raises(ValueError, match="series is 'd'; allowed: a, b, c"):
+        plots.curves(lines(["a", "d"]), "t", "x", "y", looks=looks)
+
+
 def test_the_key_tells_what_is_chosen_from_what_is_not():
     spec = json.dumps(compiled(CHARTS["pair_rules"]))
     assert '"chosen"' in spec

@@ -4,6 +4,7 @@ import polars as pl
 import vl_convert
 
 from rulekit import plots
+from rulekit.plots import looks
 
 
 def drawn(chart) -> str:
@@ -39,6 +40,18 @@ def test_two_judges_are_two_points_a_rule():
     svg = drawn(plots.two_judges(frame, "t", "people", "a model"))
     assert svg.count('aria-roledescription="point"') == 4
     assert "people" in svg
+
+
+def test_two_judges_do_not_wear_the_colours_of_the_two_responses():
+    frame = pl.DataFrame({"rule": ["x", "y"], "first": [2.0, 0.0], "second": [-0.5, 1.0]})
+    strip = pl.DataFrame({"pair": ["a"] * 2, "rule": ["x", "y"], "says": ["for A", "for B"]})
+    judges = drawn(plots.two_judges(frame, "t", "people", "a model"))
+    responses = drawn(plots.vote_strip(strip, "t"))
+    for ink in (looks.BLUE, looks.ORANGE):
+        assert ink in responses
+        assert ink not in judges
+    for ink in (looks.BLACK, looks.PURPLE):
+        assert judges.count(f'fill="{ink}"') >= 2  # a point a rule
 
 
 def test_the_shares_of_a_k_fill_its_bar_from_a_to_b():

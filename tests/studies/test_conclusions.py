@@ -307,12 +307,23 @@ def test_the_judge_page_claims_more_than_the_floor_only_where_intervals_part():
     assert "`s0.8`: its labels go the right way more often than" in said
 
 
+def test_the_chart_of_a_judge_names_the_floor_as_such_on_both_questions():
+    areas = rk.studies.judge_areas(report(0.62))
+    assert [name.rpartition("? ")[2] for name in areas["name"]] == [
+        "the judge",
+        "floor: each rule's frequency",
+    ] * 2
+    assert areas["value"].to_list() == [0.88, 0.6, 0.7, 0.6]
+
+
 def test_the_easier_question_is_told_with_what_the_judge_adds_to_the_floor_on_each():
     areas = {"relevant_auc": 0.9, "floor_relevant_auc": 0.8}
     areas |= {"satisfied_auc": 0.7, "floor_satisfied_auc": 0.6}
     said = rk.studies.topic_and_sign(areas)
     assert "The topic is easier than the sign, for the floor and for the judge." in said
-    assert "the judge gets 50 % on the topic, 25 % on the sign" in said
+    assert (
+        "the judge gets 50 % on the topic, 25 % on the sign: (judge − floor) / (1 − floor)" in said
+    )
     turned = rk.studies.topic_and_sign(areas | {"relevant_auc": 0.65})
     assert (
         turned == "The sign is easier than the topic, for the judge."

@@ -108,8 +108,17 @@ def test_the_reach_of_the_data_narrows_with_pairs_and_not_with_pairs_of_one_prom
     said = rk.studies.data_findings(many, none, 0, 1)
     assert "(say 70 %) is known to about ± 11 points. Smaller" in said
     said = rk.studies.data_findings(one, none, 0, 1)
-    assert "± 11 points if all pairs were independent, and to ±" in said
-    assert "if only the prompts are" in said
+    assert "± 11 points if every pair is a case of its own; ±" in said
+    assert "if the 60 pairs of a prompt count as one case; the truth lies between" in said
+
+
+def test_the_pairs_of_a_prompt_are_counted_only_where_all_prompts_have_as_many():
+    none = pl.DataFrame(schema={"name": pl.String, "value": float})
+    prompts = [f"p{i // 6}" for i in range(60)]
+    said = rk.studies.data_findings(frame([1] * 60, prompts=prompts), none, 0, 1)
+    assert "if the six pairs of a prompt count as one case" in said
+    said = rk.studies.data_findings(frame([0] + [1] * 59, prompts=prompts), none, 0, 1)
+    assert "if all pairs of a prompt count as one case" in said
 
 
 def test_a_reader_that_is_worse_than_a_coin_is_turned_round():

@@ -143,7 +143,10 @@ def test_a_world_counts_where_the_loudest_are_ten_points_behind():
 def test_subsets_of_a_counter_example_are_counted_from_one():
     found = studies.choice_rows(rk.theory.dependent_rules())
     assert found["rules"].to_list() == ["1, 2", "1, 3", "2, 3"]
-    assert found["choice"].to_list() == ["max discrepancy", "best", None]
+    assert found["choice"].to_list() == ["max discrepancy", "best", "best"]  # 1 and 2 are one vote
+    assert found["accuracy"].to_list() == ["80.0 %, 80.0 %", "80.0 %, 70.0 %", "80.0 %, 70.0 %"]
+    by_label = studies.choice_rows(rk.theory.reversed_rules())
+    assert by_label["choice"].to_list() == ["max discrepancy", "best", "best"]  # of the label
 
 
 def test_the_plug_in_is_too_high_by_its_first_order_term_and_miller_madow_is_not():

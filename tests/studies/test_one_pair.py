@@ -3,6 +3,7 @@
 from itertools import permutations
 
 import numpy as np
+import polars as pl
 import pytest
 
 import rulekit as rk
@@ -52,6 +53,41 @@ def test_the_exercises_answers_are_those_of_the_recorded_ratings(corpus):
     assert label.margin[other] == 7
     assert rk.exercises.check("overview-guess", "A").state == "right"
     assert pairs["preference"][other] == label.preference[other] == 1
+
+
+def test_where_a_judge_is_deceived_one_rule_falls_silent_and_another_changes_sides(corpus):
+    pairs, _, scores = corpus
+    row, at = row_of(pairs, BAT), scores.names.index
+    false, law = at("no-false-claims"), at("no-invented-law")
+    assert (scores.a[row, false], scores.b[row, false]) == (1, -1)
+    assert (scores.a[row, law], scores.b[row, law]) == (0, -1)
+    b = scores.b[row].copy()
+    b[[false, law]] = 1  # what B invents is taken for a fact
+    delta = scores.a[row] - b
+    assert (delta[false], delta[law]) == (0, -1)
+
+
+def test_the_sum_of_a_pair_is_written_out_and_is_the_margin(corpus):
+    pairs, _, scores = corpus
+    row = row_of(pairs, BAT)
+    five, every = rk.select(scores, 5), rk.select(scores, 100)
+    terms = [f"{v:+d}".replace("-", "−") for v in sorted(LOUD.values(), key=abs, reverse=True)]
+    for chosen in (five, every):
+        told = studies.sum_said(scores, chosen, row).split(": ")[1]
+        left, right = told.rstrip(".").split(" = ")
+        assert sorted(left.split()) == sorted(terms)
+        assert right == "−3"
+    assert "makes the sum: −2." in studies.sum_said(scores, rk.select(scores, 1), row)
+    silent = scores.columns([scores.names.index("no-insults")])
+    assert "the sum is 0" in studies.sum_said(silent, rk.select(silent, 1), row)
+
+
+def test_differences_of_judges_are_named_only_where_a_point_lies_near_the_middle():
+    rows = [("far", 1.0, -0.5), ("near", 2.0, -0.07), ("tiny", -0.001, 1.0), ("same", 0.05, 0.8)]
+    opinion = pl.DataFrame(rows, schema=["rule", "first", "second"], orient="row")
+    said = studies.opposed_said(opinion)
+    assert "(`near`: +2 and −.07; `tiny`: −.00 and +1)" in said
+    assert studies.opposed_said(opinion[[0, 3]]) == ""
 
 
 def test_the_steps_of_a_pair_are_its_scores_the_chosen_rules_first(corpus):

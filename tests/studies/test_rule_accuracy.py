@@ -66,6 +66,46 @@ def test_without_votes_nothing_is_claimed(case):
     assert "No rule has 10 votes" in rk.studies.rule_accuracy_findings(few, 4)
 
 
+def test_equally_loud_votes_of_different_rules_are_compared_where_there_are_some(case):
+    pairs, scores = case
+    delta = scores.discrepancy.copy()
+    delta[:60, :3] /= 2  # quiet: fewer than those that stay at .8
+    mixed = rk.Scores.from_discrepancy(
+        delta, rule_ids=list(scores.names), pair_ids=pairs["pair_id"].to_list()
+    )
+    found = rk.studies.equally_loud(pairs, mixed)
+    assert found["size"].unique().to_list() == [pytest.approx(0.8)]
+    assert found["name"].to_list() == ["good", "coin", "turned"]
+    assert set(found["votes"]) == {140}
+    y, at = pairs["preference"].to_numpy(), np.arange(200) >= 60
+    assert found["value"][0] == pytest.approx((mixed.votes[at, 0] == y[at]).mean())
+    said = rk.studies.equally_loud_said(found)
+    assert said.startswith(
+        "At |δ| = 0.8 alone, of the 3 rules with most such votes, `good` is right"
+    )
+    assert "(n = 140). One curve does not fit both." in said
+
+
+def test_one_curve_is_not_contradicted_by_intervals_that_overlap(case):
+    pairs, scores = case
+    alike = rk.Scores.from_discrepancy(
+        scores.discrepancy[:, [0, 0]], pair_ids=pairs["pair_id"].to_list()
+    )
+    said = rk.studies.equally_loud_said(rk.studies.equally_loud(pairs, alike))
+    assert "of the two rules" in said
+    assert "Their intervals overlap: this settles nothing." in said
+
+
+def test_ratings_that_hardly_repeat_have_no_equally_loud_votes(case):
+    pairs, scores = case
+    smooth = rk.Scores.from_discrepancy(
+        scores.discrepancy * np.linspace(0.5, 1, 200)[:, None], pair_ids=pairs["pair_id"].to_list()
+    )
+    found = rk.studies.equally_loud(pairs, smooth)
+    assert found.is_empty()
+    assert "No two rules have 10 votes of the same loudness" in rk.studies.equally_loud_said(found)
+
+
 def test_only_the_ends_are_drawn_where_there_are_many():
     many = pl.DataFrame({"name": [f"r{i}" for i in range(40)], "value": np.linspace(1, 0, 40)})
     assert rk.studies.ends_of(many, 3)["name"].to_list() == ["r0", "r1", "r2", "r37", "r38", "r39"]

@@ -2,6 +2,7 @@
 
 import numpy as np
 import polars as pl
+import pytest
 
 import rulekit as rk
 from tests.studies.test_selection_accuracy import planted
@@ -54,26 +55,59 @@ def test_a_gain_within_chance_cannot_be_told_apart():
 
 def test_a_gain_whose_interval_holds_zero_is_not_claimed_whatever_its_p_value():
     said = rk.studies.selection_findings(grid_of(q=0.001, low=-0.02))
-    assert "cannot be told apart at any k" in said
-    assert "At k = 1, 3 q speaks for a difference, the interval does not." in said
+    assert (
+        "Maximum discrepancy against the sum of all rules is not settled at k = 1, 3: q speaks for a "
+        "difference, the interval does not (at k = 1 +10.0 points [−2.0, +15.0]; at k = 3"
+    ) in said
+    assert "Maximum discrepancy and the sum of all rules cannot be told apart" not in said
     assert "above the sum of all rules" not in said
 
 
 def test_nor_is_one_whose_interval_leaves_zero_out_while_q_does_not():
     said = rk.studies.selection_findings(grid_of(q=0.2, low=0.01))
-    assert "cannot be told apart at any k" in said
-    assert "At k = 1, 3 the interval speaks for a difference, q does not." in said
+    assert "Maximum discrepancy and the sum of all rules cannot be told apart" not in said
+    assert "is not settled at k = 1, 3: the interval speaks for a difference, q does not" in said
+
+
+@pytest.mark.parametrize(
+    ("figures", "verdict", "q"),
+    [
+        ({}, "above", "0.001"),
+        ({"gain": -0.1, "low": -0.2, "q": 0.0001}, "below", "<.001"),
+        ({"low": -0.02}, "not settled", "0.001"),
+        ({"q": 0.2}, "not settled", "0.200"),
+        ({"q": 0.2, "low": -0.02}, "not told apart", "0.200"),
+    ],
+)
+def test_the_table_of_gains_gives_the_verdict_of_the_sentences(figures, verdict, q):
+    found = rk.studies.grid_gains(grid_of(**figures))
+    assert found["verdict"].to_list() == [verdict] * 2
+    assert found["q"].to_list() == [q] * 2
+
+
+def test_nothing_is_called_minus_zero():
+    found = rk.studies.grid_gains(grid_of(gain=-0.0001, low=-0.0002, q=0.2))
+    assert str(found["difference"][0]) == "0.0"
+    assert str(found["low"][0]) == "0.0"
+    said = rk.studies.selection_findings(grid_of(gain=-0.0001, low=-0.0002, q=0.2))
+    assert "0.0 points [0.0, +5.0]" in said
+    assert "−0.0" not in said
+    assert "+0.0" not in said
 
 
 def test_the_least_k_that_is_as_accurate_as_all_rules_is_told_where_there_is_one():
-    assert "as often as all" not in rk.studies.selection_findings(grid_of())
+    assert "as many of these pairs" not in rk.studies.selection_findings(grid_of())
     grid = grid_of(q=0.2, gain=0.001, low=-0.02)
-    assert "The loudest rule is right as often as all rules" in rk.studies.selection_findings(grid)
+    said = rk.studies.selection_findings(grid)
+    assert "The loudest rule is right on about as many of these pairs as all rules" in said
     late = grid.with_columns(over_all=pl.when(pl.col("k") == 1).then(-0.05).otherwise("over_all"))
     said = rk.studies.selection_findings(late)
-    assert "The 3 loudest rules are right as often as all rules, to half a point: +0.1" in said
+    assert (
+        "The 3 loudest rules are right on about as many of these pairs as all rules. The difference "
+        "is +0.1 points [−2.0, +5.1]" in said
+    )
     surely = grid_of(q=0.001, gain=0.004, low=0.002)
-    assert "as often as all" not in rk.studies.selection_findings(surely)
+    assert "as many of these pairs" not in rk.studies.selection_findings(surely)
 
 
 def test_labels_that_cannot_be_told_from_a_coin_are_called_so():

@@ -5,7 +5,13 @@ import polars as pl
 import pytest
 
 import rulekit as rk
-from rulekit.studies import selectors_by_k, where_assumptions_break, world_findings, world_title
+from rulekit.studies import (
+    assumptions_of,
+    selectors_by_k,
+    where_assumptions_break,
+    world_findings,
+    world_title,
+)
 from rulekit.theory import World, draw_world
 
 SMALL = {"n_pairs": 800, "n_reference": 400}
@@ -51,6 +57,11 @@ def test_under_the_assumptions_the_yardstick_is_the_largest_discrepancy_and_noth
     breaks = where_assumptions_break(frame, World(spread=0.08))
     assert set(breaks["selector"]) == {"adaptive"}
     assert "hold" in world_title(World(spread=0.08))
+    why = assumptions_of(World(spread=0.08)).row(3, named=True)
+    assert (why["holds"], why["why"]) == (
+        True,
+        "for every curve but adaptive, which looks at signs",
+    )
 
 
 def test_information_is_that_of_exact_votes():
@@ -83,6 +94,8 @@ def test_the_broken_assumption_is_named_at_the_curve_that_it_breaks():
     assert "6 of 20 rules are reversed" in world_title(turned)
     said = world_findings(frame, breaks, 5)
     assert "In accuracy the largest |δ| lack most" in said
+    row = breaks.row(0, named=True)
+    assert f': {100 * row["lost"]:.1f} points to "log_odds, known" (' in said
     assert "A3 broken" in said
     shared = World(correlation=0.5)
     frame = selectors_by_k(shared, 100, **SMALL)
