@@ -137,7 +137,8 @@ class TrainingConfig(BaseModel):
     tensorboard
         Write TensorBoard files too (needs the package tensorboard).
     device_memory_gb
-        Memory of one device in GB (10⁹ bytes) for the plan; None asks the device.
+        Memory of one device in GB (10⁹ bytes) for the plan; None asks the device. With it the plan
+        is for another device, so a CPU here tells no time.
     seed
         Of initial weights, order, dropout and rounding.
     """

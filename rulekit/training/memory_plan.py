@@ -181,7 +181,7 @@ def plan(
         flops = float(per_token) * passed
         measured = 1 + (steps // config.evaluate_every if config.evaluate_every else 0)
         read = 0 if held_out is None else int(np.sum(held_out)) * measured
-        if device == "cpu":
+        if device == "cpu" and config.device_memory_gb is None:  # else another is planned for
             times = _unit_times(described, config, tokens)
             layers = described.num_hidden_layers
             seconds = times.run(
