@@ -66,19 +66,27 @@ def _peak(setting: Setting) -> dict:
     return {"peak_tflops": matrix_peak(256 if setting.size == "tiny" else 8192) / 1e12}
 
 
-def _trained(fields: dict) -> Callable[[Setting], dict]:
-    """The kit's trainer with these settings: tokens a second, share of the peak, memory."""
+def _trained(fields: dict, fewest: bool = False) -> Callable[[Setting], dict]:
+    """The kit's trainer with these settings: tokens a second, share of the peak, memory.
+
+    With `fewest` a pass is as short as it must be for few layers to be computed again.
+    """
 
     def run(setting: Setting) -> dict:
         step = STEPS[setting.size]
         with tempfile.TemporaryDirectory() as name:
             folder, examples = _written(Path(name), setting)
+            if fewest:
+                step = step | _fewest(folder, examples, fields | step, SIZES[setting.size])
             expected = _planned(folder, examples, fields | step)
             if "random_weights" in fields and not fields["random_weights"]:
                 _write_weights(folder)
             seconds, _ = rulekit_steps(folder, examples, **fields | step)
+        layers = (fields | step)["checkpointed_layers"]
         return _figures(seconds, examples, expected, setting) | {
-            "planned_gb": round(expected.total_gb, 1)
+            "planned_gb": round(expected.total_gb, 1),
+            "tokens_per_pass": step["token_budget"],
+            "layers_again": SIZES[setting.size]["num_hidden_layers"] if layers == "all" else layers,
         }
 
     return run
@@ -188,6 +196,20 @@ def _write_weights(folder: Path) -> None:
         torch.cuda.reset_peak_memory_stats()
 
 
+def _fewest(folder: Path, examples, fields: dict, sizes: dict) -> dict:
+    """The fewest layers to compute again that fit into the memory, in the longest passes that allow it."""
+    layers = sizes["num_hidden_layers"]
+    budgets = [fields["token_budget"] // part for part in (1, 2, 4, 8)]
+    for again in range(0, layers + 1, max(1, layers // 8)):
+        for budget in (b for b in budgets if b >= 2 * MAX_TOKENS):
+            step = {"token_budget": budget, "checkpointed_layers": again}
+            given = {"model": str(folder), "max_tokens": MAX_TOKENS, "evaluation_share": 0.0}
+            expected = plan(load_config(given | fields | step), examples.tokens)
+            if expected.total_gb < 0.95 * expected.available_gb:
+                return step
+    return {}
+
+
 def _planned(folder: Path, examples, fields: dict):
     """The plan; too little memory is a refusal, before anything is allocated."""
     given = {"model": str(folder), "max_tokens": MAX_TOKENS, "evaluation_share": 0.0}
@@ -216,12 +238,18 @@ CASES: dict[str, Case] = {
     "rating": Case("100 rules in one pass behind a conversation of 300 tokens", 3.5, shared_pass),
     "rating-one-by-one": Case("the same, one pass a rule, at its best batch", 1.5, one_by_one),
     "full": Case("all weights, every layer's activations computed again", 1.5, _trained(FULL)),
-    "full-24": Case(
-        "the same, 24 of 32 layers computed again",
-        1.5,
-        _trained(FULL | {"checkpointed_layers": 24}),
+    "full-fewest": Case(
+        "the same, in short passes with as few layers computed again as the memory allows",
+        1,
+        _trained(FULL, fewest=True),
+    ),
+    "full-compiled": Case(
+        "the same, and each layer compiled",
+        1,
+        _trained(FULL | {"compiled_layers": True}, fewest=True),
     ),
     "lora": Case("low-rank matrices of rank 16", 1, _trained(LORA)),
+    "lora-fewest": Case("the same, few layers computed again", 1, _trained(LORA, fewest=True)),
     "qlora": Case("the same over a base in 4 bits", 3, _trained(QLORA)),
     "trl": Case("TRL's RewardTrainer, all weights, dynamic padding", 2, _by_trl({})),
     "trl-padded": Case("TRL's, padded to 1,024", 3.5, _by_trl({"pad_to_multiple_of": MAX_TOKENS})),

@@ -129,7 +129,11 @@ def _apart(name: str, size: str, pairs: str, steps: int, peak: float | None, lim
             command += ["--peak", str(peak * 1e12)]
         with log.open("wb") as printed:
             process = subprocess.Popen(
-                command, stdout=printed, stderr=subprocess.STDOUT, start_new_session=True
+                command,
+                stdout=printed,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env={"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"} | os.environ,
             )
             try:
                 process.wait(limit)

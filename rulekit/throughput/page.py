@@ -12,7 +12,14 @@ from rulekit.runs.pages import Page, document
 from rulekit.throughput.cases import CASES
 
 # case: the one whose tokens (or responses) a second it is divided by
-AGAINST = {"rating": "rating-one-by-one", "full": "trl", "full-24": "trl", "lora": "trl-lora"}
+AGAINST = {
+    "rating": "rating-one-by-one",
+    "full": "trl",
+    "full-fewest": "trl",
+    "full-compiled": "trl",
+    "lora": "trl-lora",
+    "lora-fewest": "trl-lora",
+}
 _COLUMNS = {
     "tokens_per_second": "tokens/s",
     "share_of_peak": "share of the matrix peak",

@@ -24,13 +24,13 @@ _TEMPLATE = "conversation_first_short"
 
 
 def shared_pass(setting) -> dict:
-    """The best of both attentions and three budgets of a pass."""
+    """The best of both attentions and two budgets of a pass."""
     tiny = setting.size == "tiny"
-    base, rules, talk = _prepared(setting, responses=2 if tiny else 32)
+    base, rules, talk = _prepared(setting, responses=2 if tiny else 16)
     ways = ("grouped",) if device().type == "cpu" else ("grouped", "flex")
     rows = []
     for attention in ways:
-        for budget in (2_048,) if tiny else (8_192, 16_384, 32_768):
+        for budget in (2_048,) if tiny else (16_384, 32_768):
             judge = _judge(base, budget, attention)
             row = _measured(judge, talk, rules, base.model, setting)
             rows.append({"attention": judge.attention, "tokens_per_pass": budget} | row)
@@ -40,7 +40,7 @@ def shared_pass(setting) -> dict:
 def one_by_one(setting) -> dict:
     """A pass a rule, at the best of five batch sizes."""
     tiny = setting.size == "tiny"
-    base, rules, talk = _prepared(setting, responses=1 if tiny else 2)
+    base, rules, talk = _prepared(setting, responses=1)
     rows = []
     for batch in (1, 8) if tiny else (1, 4, 16, 64, 128):
         judge = _judge(base, batch * (TOKENS + 200), "separate")

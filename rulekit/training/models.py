@@ -12,6 +12,7 @@ import importlib.util
 import os
 import re
 import types
+import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -161,6 +162,8 @@ def load_model(
                 module.p = 0.0
     read_packed(model)
     _checkpoint_layers(model, config)
+    if config.compiled_layers:
+        compile_layers(model, device)
     return with_lora(model, config) if config.lora else model
 
 
@@ -415,11 +418,38 @@ def _checkpoint_layers(model: PreTrainedModel, config: TrainingConfig) -> None:
     # The name that transformers 5 began with, and the one that it goes on with.
     old = model.gradient_checkpointing_enable
     getattr(model, "activation_checkpointing_enable", old)({"use_reentrant": False})
-    layers = [m for m in model.modules() if hasattr(m, "gradient_checkpointing") and m is not model]
-    blocks = [m for m in layers if type(m).__name__.endswith(("Layer", "Block"))]
     if config.checkpointed_layers != "all":
-        for layer in blocks[config.checkpointed_layers :]:
+        for layer in _blocks(model)[config.checkpointed_layers :]:
             layer.gradient_checkpointing = False
+
+
+def _blocks(model: PreTrainedModel) -> list[torch.nn.Module]:
+    """The layers of a transformer, first to last."""
+    layers = [m for m in model.modules() if hasattr(m, "gradient_checkpointing") and m is not model]
+    return [m for m in layers if type(m).__name__.endswith(("Layer", "Block"))]
+
+
+def compile_layers(model: PreTrainedModel, device: torch.device | str) -> None:
+    """Compile each layer in place, for passes of any length; the names of its weights stay.
+
+    Parameters
+    ----------
+    model
+        A transformer.
+    device
+        Where it will run; where nothing can be compiled for it, that is said in a warning.
+    """
+    try:
+        some = torch.ones(8, device=device)
+        torch.compile(lambda x: x.sin() + 1, dynamic=True)(some)
+    except (RuntimeError, ImportError, OSError) as error:  # no Triton, no C compiler for it
+        warnings.warn(
+            f"layers are not compiled, steps take longer: {str(error).splitlines()[0]}",
+            stacklevel=2,
+        )
+        return
+    for layer in _blocks(model):
+        layer.compile(dynamic=True)
 
 
 def with_lora(model: PreTrainedModel, config: TrainingConfig):

@@ -27,6 +27,7 @@ _FREE = {
     "device_memory_gb",
     "token_budget",
     "attention",
+    "compiled_layers",
     "train",
     "evaluation",
 }

@@ -103,6 +103,26 @@ def test_a_shared_pass_that_goes_wrong_is_found_out(tokenizer, rules, wrong_atte
         assert j.attention == "separate"
 
 
+def test_where_flex_fails_the_grouped_pass_is_tried_before_one_pass_a_rule(
+    tokenizer, rules, monkeypatch
+):
+    run = shared_pass.run
+
+    def fails(model, trees, budget, reduce, attention):
+        if attention == "flex":
+            raise tree_attention.Unsupported("no kernel for it")
+        return run(model, trees, budget, reduce, attention)
+
+    model = build("llama", len(tokenizer))
+    expected = LocalJudge(model, tokenizer, "tiny", least_mass=0).rate(PROMPTS, RESPONSES, rules)
+    monkeypatch.setattr(shared_pass, "run", fails)
+    j = LocalJudge(model, tokenizer, "tiny", attention="flex", least_mass=0)
+    with pytest.warns(UserWarning, match="no kernel for it; trying 'grouped'"):
+        found = j.rate(PROMPTS, RESPONSES, rules)
+    assert j.attention == "grouped"
+    assert (found.probabilities == expected.probabilities).all()
+
+
 def test_bfloat16_shares_and_differs_by_rounding_only(tokenizer, rules):
     model = build("llama grouped-query", len(tokenizer)).to(torch.bfloat16)
     alone = LocalJudge(model, tokenizer, "half", attention="separate", least_mass=0)

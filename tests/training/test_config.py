@@ -57,6 +57,12 @@ def test_a_yaml_file_starts_from_its_preset_and_an_unknown_key_is_an_error(tmp_p
         ("encoder-cpu", {"k": 5}, "k: not used by task 'reward'; allowed: with task 'adapter'"),
         ("encoder-cpu", {"margin_scale": 1.0}, "margin_scale: not used"),
         ("encoder-cpu", {"task": "adapter", "too_long": "drop"}, "too_long: not used"),
+        (
+            "h200-8b",
+            {"compiled_layers": True, "lora": {}},
+            "compiled_layers with lora; allowed: one",
+        ),
+        ("h200-8b", {"compiled_layers": True, "fsdp": True}, "compiled_layers with fsdp; allowed"),
         ("encoder-frozen", {"max_tokens": 64}, "max_tokens: .* frozen model; allowed: .*, l2, "),
         ("encoder-frozen", {"epochs": 50}, "epochs: not used by task 'reward' on a frozen"),
         ("encoder-frozen", {"task": "adapter", "l2": 1.0}, "l2: not used by task 'adapter'"),

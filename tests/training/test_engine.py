@@ -1,5 +1,6 @@
 """A run of the engine: what it does not depend on, what it returns, what stops it."""
 
+import functools
 import json
 import shutil
 
@@ -31,6 +32,32 @@ def test_training_does_not_depend_on_the_token_budget_or_on_recomputation(base, 
     for name in ("narrow", "again", "half"):
         for key, weight in models_["wide"].items():
             torch.testing.assert_close(models_[name][key], weight, atol=1e-4, rtol=1e-4)
+
+
+def test_compiled_layers_learn_the_same_with_layers_computed_again_too(base, tmp_path, monkeypatch):
+    graphs = torch.compile  # traced whole, as for a GPU; its kernels would take a minute here
+    monkeypatch.setattr(torch, "compile", functools.partial(graphs, backend="aot_eager"))
+    found = []
+    for compiled in (False, True):
+        config = settings(base, max_steps=2, checkpointed_layers=1, compiled_layers=compiled)
+        output = tmp_path / str(compiled)
+        found.append(weights(train(some_pairs(12), config=config, output=output).model_folder))
+    plain, compiled = found
+    assert compiled.keys() == plain.keys()  # names as they are, with nothing of the compiler's
+    for key, weight in plain.items():
+        torch.testing.assert_close(compiled[key], weight, atol=1e-5, rtol=1e-4)
+
+
+def test_layers_that_cannot_be_compiled_are_announced_and_trained_as_they_are(
+    base, tmp_path, monkeypatch
+):
+    def fails(*given, **more):
+        raise RuntimeError("no C compiler found\nand more")
+
+    monkeypatch.setattr(torch, "compile", fails)
+    config = settings(base, max_steps=1, compiled_layers=True)
+    with pytest.warns(UserWarning, match="layers are not compiled, .* no C compiler found$"):
+        train(some_pairs(8), config=config, output=tmp_path / "run")
 
 
 def test_the_same_call_returns_the_finished_run_and_measures_anew_on_other_pairs(
