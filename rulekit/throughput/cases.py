@@ -234,8 +234,8 @@ def _figures(seconds: list[float], examples, expected, setting: Setting) -> dict
 
 
 CASES: dict[str, Case] = {
-    "peak": Case("the largest bfloat16 matrix product", 0.2, _peak),
-    "rating": Case("100 rules in one pass behind a conversation of 300 tokens", 3.5, shared_pass),
+    "peak": Case("the largest bfloat16 matrix product", 0.3, _peak),
+    "rating": Case("100 rules in one pass behind a conversation of 300 tokens", 1.2, shared_pass),
     "rating-one-by-one": Case("the same, one pass a rule, at its best batch", 1.5, one_by_one),
     "full": Case("all weights, every layer's activations computed again", 1.5, _trained(FULL)),
     "full-fewest": Case(
@@ -251,9 +251,9 @@ CASES: dict[str, Case] = {
     "lora": Case("low-rank matrices of rank 16", 1, _trained(LORA)),
     "lora-fewest": Case("the same, few layers computed again", 1, _trained(LORA, fewest=True)),
     "qlora": Case("the same over a base in 4 bits", 3, _trained(QLORA)),
-    "trl": Case("TRL's RewardTrainer, all weights, dynamic padding", 2, _by_trl({})),
+    "trl": Case("TRL's RewardTrainer, all weights, dynamic padding", 1.2, _by_trl({})),
     "trl-padded": Case("TRL's, padded to 1,024", 3.5, _by_trl({"pad_to_multiple_of": MAX_TOKENS})),
-    "trl-lora": Case("TRL's, low-rank matrices of rank 16", 1.5, _by_trl({}, lora_rank=16)),
+    "trl-lora": Case("TRL's, low-rank matrices of rank 16", 1.2, _by_trl({}, lora_rank=16)),
     "loss": Case("200 steps in which the loss falls", 4, _loss),
     "resume": Case("a checkpoint, and the same steps again from it", 2, _resume),
 }

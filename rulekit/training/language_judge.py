@@ -24,7 +24,7 @@ from rulekit.judges.local import LocalJudge
 from rulekit.judges.local.judge import TEMPLATE_FILE
 from rulekit.judges.prompts import ANSWERS
 from rulekit.training import language_judge_data as recorded
-from rulekit.training import models, run_folder
+from rulekit.training import layers, models, run_folder
 from rulekit.training.engine import TrainingRun
 from rulekit.training.language_judge_config import LanguageJudgeConfig, load_judge_config
 from rulekit.training.language_judge_data import JudgeExamples, Ratings
@@ -217,7 +217,7 @@ def load_causal(config: LanguageJudgeConfig) -> tuple[nn.Module, LocalJudge]:
         model.requires_grad_(False)
         for block in blocks[len(blocks) - n :]:
             block.requires_grad_(True)
-    models._checkpoint_layers(model, config)
+    layers.recompute(model, config.checkpointed_layers)
     return (_with_lora(model, blocks, n, config) if config.lora else model), judge
 
 

@@ -12,7 +12,6 @@ import importlib.util
 import os
 import re
 import types
-import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -29,7 +28,7 @@ from transformers import (
 from transformers.utils import logging
 
 from rulekit.models import path as folder_of
-from rulekit.training import attention
+from rulekit.training import attention, layers
 from rulekit.training.config import TrainingConfig
 from rulekit.training.version4 import name_for_version4
 
@@ -161,9 +160,9 @@ def load_model(
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0
     read_packed(model)
-    _checkpoint_layers(model, config)
+    layers.recompute(model, config.checkpointed_layers)
     if config.compiled_layers:
-        compile_layers(model, device)
+        layers.compile_in_place(model, device)
     return with_lora(model, config) if config.lora else model
 
 
@@ -409,47 +408,6 @@ def whole_precision(
     if left or not learned:
         raise ValueError(f"the low-rank matrices {left[:3]} do not belong to {config.model}")
     return model
-
-
-def _checkpoint_layers(model: PreTrainedModel, config: TrainingConfig) -> None:
-    """Recompute the activations of the first so many layers in the backward pass."""
-    if config.checkpointed_layers == 0:
-        return
-    # The name that transformers 5 began with, and the one that it goes on with.
-    old = model.gradient_checkpointing_enable
-    getattr(model, "activation_checkpointing_enable", old)({"use_reentrant": False})
-    if config.checkpointed_layers != "all":
-        for layer in _blocks(model)[config.checkpointed_layers :]:
-            layer.gradient_checkpointing = False
-
-
-def _blocks(model: PreTrainedModel) -> list[torch.nn.Module]:
-    """The layers of a transformer, first to last."""
-    layers = [m for m in model.modules() if hasattr(m, "gradient_checkpointing") and m is not model]
-    return [m for m in layers if type(m).__name__.endswith(("Layer", "Block"))]
-
-
-def compile_layers(model: PreTrainedModel, device: torch.device | str) -> None:
-    """Compile each layer in place, for passes of any length; the names of its weights stay.
-
-    Parameters
-    ----------
-    model
-        A transformer.
-    device
-        Where it will run; where nothing can be compiled for it, that is said in a warning.
-    """
-    try:
-        some = torch.ones(8, device=device)
-        torch.compile(lambda x: x.sin() + 1, dynamic=True)(some)
-    except (RuntimeError, ImportError, OSError) as error:  # no Triton, no C compiler for it
-        warnings.warn(
-            f"layers are not compiled, steps take longer: {str(error).splitlines()[0]}",
-            stacklevel=2,
-        )
-        return
-    for layer in _blocks(model):
-        layer.compile(dynamic=True)
 
 
 def with_lora(model: PreTrainedModel, config: TrainingConfig):
