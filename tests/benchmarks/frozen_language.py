@@ -4,8 +4,9 @@
 
 Reward models on the rated HH-RLHF pairs, five folds by prompt, taught by people, by the sum of all rules
 and by the recommended labels, with paired differences to the encoder's head of the same labels and to
-the longer response; then the adapter that reads rules, on the pairs read under the hundred rules, for
-rules and prompts it never saw. States are read once, about four minutes of one quiet core, and kept.
+the longer response; people's choices of all pairs likewise; then the adapter that reads rules, on the
+pairs read under the hundred rules, for rules and prompts it never saw. States are read once, about ten
+minutes of one quiet core, and kept.
 """
 
 import argparse
@@ -43,6 +44,20 @@ def rewards(config: str) -> None:
     print(pl.concat(gains).select("name", "against", "value", "low", "high", "p_value"))
 
 
+def all_people(config: str) -> None:
+    """Print the same of people's choices on all pairs of the source, rated or not."""
+    pairs = rk.load_pairs("hh-rlhf/harmless-base-test")
+    margins = {}
+    for name, preset in ((config, config), (ENCODER, None)):
+        fitted = studies.reward_margins(pairs, {"people": None}, config=preset)
+        margins[name] = fitted["trained on people"]
+        margins["longer response"] = fitted["longer response"]
+    print(studies.accuracy_table(pairs, margins).select("name", "value", "low", "high", "n"))
+    for floor in (ENCODER, "longer response"):
+        both = {name: margins[name] for name in (config, floor)}
+        print(studies.paired_gains(pairs, both, floor).select("against", "value", "low", "high"))
+
+
 def unseen_rules(config: str, k: int = 5) -> None:
     """Print how well rules are named by their texts alone."""
     pairs = rk.load_pairs("hh-read")
@@ -65,6 +80,7 @@ def main() -> None:
     config = parser.parse_args().config
     pl.Config.set_tbl_rows(30).set_tbl_width_chars(160).set_fmt_str_lengths(60)
     rewards(config)
+    all_people(config)
     unseen_rules(config)
 
 
