@@ -9,7 +9,8 @@ prompts, 20 rules left out; `votes`: half of the LLM's votes on HH-RLHF, by prom
 measured on the test split of the corpus, on the other readings, on OpenAI's propositions and on the
 other half of the votes whose prompts no reader read, beside the untrained model, the encoder judge with
 the same readings, and the nearest sentence. The run in FOLDER is resumed, and what a judge said stays
-there: `--only` asks some of the judges, on a machine with a GPU say, and a later call the others.
+there: `--only` asks some of the judges, on a machine with a GPU say, and a later call with the same
+settings the others.
 """
 
 import argparse
@@ -124,7 +125,8 @@ def main() -> None:
     }
     if wrong := set(given.only or ()) - set(load):
         parser.error(f"--only {wrong.pop()}; allowed: {', '.join(load)}")
-    answers = given.folder / "answers"
+    of = sha256(repr((given.kind, sorted(settings.items()))).encode())
+    answers = given.folder / f"answers-{of[:8]}"
     judges = {n: Kept(n, f, answers) for n, f in load.items() if n in (given.only or load)}
     on = given.on or SETS
     sets = {"embedded": lambda: load_labelled("embedded", "test"), "readings": lambda: new}

@@ -87,7 +87,8 @@ def train(teacher: str, folder: Path, config: str, settings: dict) -> None:
 
 
 def table(folder: Path, config: str) -> None:
-    """Print accuracies and paired differences."""
+    """Print accuracies and paired differences of what has been trained."""
+    there = [name for name in TEACHERS if (folder / f"{name}.npy").is_file()]
     pairs, scores = rated()
     every = pairs_of(ALL)
     heads = studies.reward_margins(pairs, {"people": None, "sum": rk.label(scores)})
@@ -98,7 +99,7 @@ def table(folder: Path, config: str) -> None:
     heads[ALL] = of_all[f"trained on {ALL}"]
     longer = "longer response"
     rows, gains = [], []
-    for teacher in TEACHERS[:-1]:
+    for teacher in (name for name in there if name != ADAPTER):
         of = every if teacher == ALL else pairs
         length = of_all[longer] if teacher == ALL else heads[longer]
         margins = {f"{config}, {teacher}": np.load(folder / f"{teacher}.npy")}
@@ -108,8 +109,11 @@ def table(folder: Path, config: str) -> None:
         for floor in list(margins)[1:]:
             both = {name: margins[name] for name in (own, floor)}
             gains.append(studies.paired_gains(of, both, floor))
-    print(pl.concat(rows))
-    print(pl.concat(gains).select("name", "against", "value", "low", "high", "p_value"))
+    if rows:
+        print(pl.concat(rows))
+        print(pl.concat(gains).select("name", "against", "value", "low", "high", "p_value"))
+    if ADAPTER not in there:
+        return
     chosen = rk.select(scores, K)
     for name, p in (
         (config, np.load(folder / f"{ADAPTER}.npy")),
