@@ -38,6 +38,7 @@ PARAMETERS: dict[str, Any] = {
     "labels": str,
     "method": str,
     "model": str,
+    "more_pairs": str,
     "n_gaps": _Count,
     "n_pairs": _Count,
     "n_reference": _Count,
@@ -71,6 +72,7 @@ PARAMETERS: dict[str, Any] = {
 }
 READ = (
     "pairs",
+    "more_pairs",
     "rules",
     "ratings",
     "labels",

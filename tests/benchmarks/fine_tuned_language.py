@@ -7,7 +7,8 @@
 Reward models on the 1,160 rated HH-RLHF pairs, taught by people, by the sum of all rules and by the
 recommended labels, and by people on all 2,308 pairs; the adapter that names five rules of each rated
 pair. Folds are by prompt; people's choice is the truth. `train` needs a GPU, or an hour for each teacher
-on two cores; it goes on where it was left, and `--only` and several processes share the work.
+on two cores; it goes on where it was left, and `--only` and several processes share the work. `table`
+takes the folds that are there.
 """
 
 import argparse
@@ -59,17 +60,19 @@ def targets(teacher: str, folder: Path):
 def train(teacher: str, folder: Path, config: str, settings: dict) -> None:
     """Margins, or logits of rules, of the pairs of each fold from a model of the others."""
     file, pairs = folder / f"{teacher}.npy", pairs_of(teacher)
-    if file.is_file():
-        return
-    if teacher == ADAPTER:
+    if teacher == ADAPTER and not file.is_file():
         chosen = rk.select(rated()[1], K)
         np.save(
             file,
             rk.training.cross_fit_adapter(pairs, chosen, config=f"{config}-adapter", **settings),
         )
+    if teacher == ADAPTER:
         return
-    fold, out = np.array(folds(pairs, N_FOLDS, 0)), np.full(len(pairs), np.nan)
+    fold = np.array(folds(pairs, N_FOLDS, 0))
+    out = np.load(file) if file.is_file() else np.full(len(pairs), np.nan)
     for f, target in enumerate(targets(teacher, folder)):
+        if not np.isnan(out[fold == f]).any():
+            continue
         seen, test = (pl.Series(mask) for mask in (fold != f, fold == f))
         if target is not None:
             target = (
@@ -83,7 +86,7 @@ def train(teacher: str, folder: Path, config: str, settings: dict) -> None:
             output=None,
         )
         out[fold == f] = model.margin(pairs.filter(test))
-    np.save(file, out)
+        np.save(file, out)
 
 
 def table(folder: Path, config: str) -> None:
@@ -104,6 +107,9 @@ def table(folder: Path, config: str) -> None:
         length = of_all[longer] if teacher == ALL else heads[longer]
         margins = {f"{config}, {teacher}": np.load(folder / f"{teacher}.npy")}
         margins |= {f"encoder, {teacher}": heads[teacher], longer: length}
+        measured = ~np.isnan(margins[f"{config}, {teacher}"])
+        of = of.filter(pl.Series(measured))
+        margins = {name: values[measured] for name, values in margins.items()}
         rows.append(studies.accuracy_table(of, margins).select("name", "value", "low", "high", "n"))
         own = f"{config}, {teacher}"
         for floor in list(margins)[1:]:

@@ -12,7 +12,8 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def folder(executed):
     few = {"max_steps": 2, "save_every": 1, "max_tokens": 48, "pairs_per_step": 4}
-    return executed("quickstart", config="encoder-cpu", overrides=few, teachers=["sum"])
+    asked = {"overrides": few, "teachers": ["sum"], "more_pairs": "embedded"}
+    return executed("quickstart", config="encoder-cpu", **asked)
 
 
 def test_quickstart_runs_whole_and_leaves_its_results(folder):
@@ -32,7 +33,10 @@ def test_quickstart_runs_whole_and_leaves_its_results(folder):
 )
 def test_a_parameter_sends_a_notebook_to_the_engine(folder, name, kind):
     artefacts = folder / "artefacts"
-    assert {p.name for p in artefacts.glob("engine-*")} == {"engine-adapter", "engine-reward"}
+    kinds = {"adapter", "reward", "more-pairs"}
+    assert {p.name for p in artefacts.glob("engine-*") if p.is_dir()} == {
+        f"engine-{k}" for k in kinds
+    }
     run = artefacts / f"engine-{kind}"
     assert (run / "model" / "model.safetensors").stat().st_size > 1_000_000
     metrics = json.loads((run / "result.json").read_text())["metrics"]
@@ -54,3 +58,16 @@ def test_a_parameter_sends_a_notebook_to_the_engine(folder, name, kind):
         if "data" in o
     ]
     assert any("optimiser step" in str(data) for data in shown)
+
+
+def test_the_engine_learns_known_preferences_of_more_pairs_in_a_run_of_its_own(folder):
+    run = folder / "artefacts/engine-more-pairs/people"
+    train, held = (pl.read_parquet(run / f"{part}.parquet") for part in ("train", "evaluation"))
+    assert not set(train["prompt"]) & set(held["prompt"])
+    assert len(train) + len(held) == 864
+    told = json.loads((folder / "artefacts/metrics/09_more_pairs.json").read_text())["accuracy"]
+    found = {row["name"]: row for row in told}
+    measured = json.loads((run / "result.json").read_text())["metrics"]["accuracy"]
+    assert found["trained on people"]["value"] == pytest.approx(measured, abs=1e-6)
+    assert found["trained on people"]["n"] == len(held)
+    assert found["encoder, trained on people"]["value"] > 0.6
