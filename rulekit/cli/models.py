@@ -112,22 +112,21 @@ def _list(arguments: SimpleNamespace) -> None:
 
 
 def _path(arguments: SimpleNamespace) -> None:
-    folder = _fetched(arguments.name)
+    from rulekit import models
+
+    folder = models.fetched(arguments.name)
+    if folder is None:
+        raise _not_here(arguments.name)
     Voice.of(arguments).result(str(folder), {"name": arguments.name, "folder": folder})
 
 
 def _remove(arguments: SimpleNamespace) -> None:
     from rulekit import models
 
-    folder = _fetched(arguments.name)
-    models.remove(arguments.name)
-    Voice.of(arguments).result(f"removed {folder}", {"name": arguments.name, "folder": folder})
+    if not models.remove(arguments.name):
+        raise _not_here(arguments.name)
+    Voice.of(arguments).result(f"removed {arguments.name}", {"name": arguments.name})
 
 
-def _fetched(name: str):
-    from rulekit import models
-
-    folder = models.fetched(name)
-    if folder is None:
-        raise ValueError(f"model {name!r} is not here; allowed: rulekit models fetch {name} first")
-    return folder
+def _not_here(name: str) -> ValueError:
+    return ValueError(f"model {name!r} is not here; allowed: rulekit models fetch {name} first")

@@ -6,6 +6,7 @@ the same weights everywhere. `folders` and `download` read this.
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 
 
@@ -97,6 +98,13 @@ def names(tests: bool = False) -> list[str]:
 def known(name: str) -> bool:
     """Whether a model has this name."""
     return name in _SOURCES
+
+
+def nearest(name: str) -> str | None:
+    """The model whose name this nearly is, else None; what has a slash is no such name."""
+    if "/" in name:
+        return None
+    return next(iter(difflib.get_close_matches(name, names(), n=1, cutoff=0.8)), None)
 
 
 def source(name: str) -> Source:

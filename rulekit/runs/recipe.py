@@ -300,7 +300,8 @@ def _path(name: str, value: str, folder: Path) -> str:
     from rulekit.inputs.sources import RATED, SOURCES
 
     rule_sets = (*RATED, "openai-rbr")
-    names = {"pairs": SOURCES, "source": SOURCES, "rules": rule_sets}.get(name, ())
+    kinds = dict.fromkeys(("pairs", "more_pairs", "source"), SOURCES) | {"rules": rule_sets}
+    names = kinds.get(name, ())
     if value in names:
         return value
     path = (folder / Path(value).expanduser()).resolve()

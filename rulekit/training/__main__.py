@@ -14,6 +14,11 @@ import os
 import sys
 from pathlib import Path
 
+from safetensors import SafetensorError
+
+from rulekit.training.language_judge_config import PRESETS as OF_JUDGES
+from rulekit.training.presets import PRESETS
+
 STOPPED = 143  # 128 + SIGTERM, as a shell reports it
 
 
@@ -25,7 +30,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("task", choices=("reward", "adapter", "judge"))
     parser.add_argument(
         "--config",
-        help="of a judge: smollm2-judge (the default), llama-8b-judge or a .yaml file; else a preset (encoder-frozen, encoder-cpu, llama-1b, paper-8b, h200-8b) or a .yaml file",
+        help=f"a .yaml file or a preset; of a judge {', '.join(OF_JUDGES)}, else {', '.join(PRESETS)} "
+        "(default: the first)",
     )
     parser.add_argument(
         "-p",
@@ -48,6 +54,8 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--plan", action="store_true", help="print the plan and stop")
     arguments = parser.parse_args(argv)
+    # Passes of many lengths leave holes in a GPU's memory that segments which grow do not.
+    os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
 
     from rulekit.training.config import load_config, read_yaml
 
@@ -68,7 +76,7 @@ def main(argv: list[str] | None = None) -> int:
     except (ValueError, FileNotFoundError) as error:
         print(f"rulekit train: {error}", file=sys.stderr)
         return 2
-    except (FloatingPointError, OSError) as error:
+    except (FloatingPointError, OSError, SafetensorError) as error:
         print(f"rulekit train: {error}", file=sys.stderr)
         return 1
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError, model_validator
 
 from rulekit.encoder import MAX_TOKENS
 from rulekit.training.presets import PRESETS
@@ -179,7 +179,7 @@ class TrainingConfig(BaseModel):
     precision: Literal["float32", "bf16", "bf16-stochastic"] = "float32"
     optimizer_states: Literal["float32", "bf16", "int8"] = "float32"
     lora: LoraConfig | None = None
-    checkpointed_layers: Literal["all"] | int = 0
+    checkpointed_layers: Literal["all"] | StrictInt = 0
     compiled_layers: bool = False
     attention: str = "auto"
     fsdp: bool = False
@@ -391,6 +391,8 @@ def read_yaml(text: str, name: str):
 
 def _reason(error: dict) -> str:
     """One of pydantic's errors in a line; an unknown field beside the nearest known one."""
+    if error["type"] == "value_error":
+        return str(error["ctx"]["error"])
     path = [str(part) for part in error["loc"]]
     if error["type"] != "extra_forbidden":
         return f"{'.'.join(path) or 'settings'}: {error['msg']}"

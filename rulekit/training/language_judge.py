@@ -21,7 +21,7 @@ from rulekit.encoder import quiet_when_headless
 from rulekit.files import write_atomically, write_json
 from rulekit.inputs.identity import Identity
 from rulekit.judges.local import LocalJudge
-from rulekit.judges.local.judge import TEMPLATE_FILE
+from rulekit.judges.local.weights import TEMPLATE_FILE
 from rulekit.judges.prompts import ANSWERS
 from rulekit.training import language_judge_data as recorded
 from rulekit.training import layers, models, run_folder

@@ -10,7 +10,15 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from rulekit.judges.prompts import DEFAULT, Template, template_named
 from rulekit.training.config import LoraConfig, read_yaml
@@ -122,7 +130,7 @@ class LanguageJudgeConfig(BaseModel):
     precision: Literal["float32", "bf16", "bf16-stochastic"] = "float32"
     optimizer_states: Literal["float32", "bf16"] = "float32"
     lora: LoraConfig | None = None
-    checkpointed_layers: Literal["all"] | int = 0
+    checkpointed_layers: Literal["all"] | StrictInt = 0
 
     evaluate_every: int = Field(0, ge=0)
     save_every: int | None = Field(None, ge=0)

@@ -204,7 +204,8 @@ def plan(
         gradients_gb=gradient_bytes(counts, config, processes) / _GB,
         optimizer_gb=counts.trainable * moments / shards / _GB,
         activations_gb=activations / _GB,
-        overhead_gb=(_OVERHEAD if device == "cuda" else 0.3e9) / _GB,
+        overhead_gb=(0.3e9 if device == "cpu" and config.device_memory_gb is None else _OVERHEAD)
+        / _GB,
         available_gb=available / _GB,
         steps=steps,
         tokens=passed,

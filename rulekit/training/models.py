@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 from huggingface_hub.errors import HFValidationError
+from safetensors import SafetensorError
 from torch.nn import functional
 from transformers import (
     AutoConfig,
@@ -232,7 +233,7 @@ def read(kind, config: TrainingConfig, /, **kwargs):
     path = path_of(config.model)
     try:
         return kind.from_pretrained(path, revision=config.revision, **kwargs)
-    except (OSError, HFValidationError) as error:
+    except (OSError, HFValidationError, SafetensorError) as error:
         reason = str(error).split("\n")[0]
         raise FileNotFoundError(
             f"model {config.model!r} could not be read ({reason}); allowed: 'minilm', a folder "

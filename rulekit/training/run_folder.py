@@ -27,6 +27,7 @@ _FREE = {
     "device_memory_gb",
     "token_budget",
     "attention",
+    "checkpointed_layers",
     "compiled_layers",
     "train",
     "evaluation",
@@ -75,21 +76,19 @@ def refuse_another(output: Path, identity: dict) -> None:
     ValueError
         Naming what differs.
     """
-    before = _read_json(output / "identity.json")
-    if before is None or not (newest_checkpoint(output) or (output / "model").is_dir()):
+    if not (newest_checkpoint(output) or (output / "model").is_dir()):
         return
-    other = sorted(k for k in identity if before.get(k) != identity[k])
-    if other:
+    if other := _other(output, identity):
         raise ValueError(
             f"{output} holds a run with another {', '.join(other)}; allowed: the same settings "
-            "and data, resume=False, or another folder"
+            "and data, another folder, or to begin anew (resume=False, --restart)"
         )
 
 
 def finished(output: Path, identity: dict, digests: dict[str, str]) -> dict | None:
     """The held-out measures of this very run if it has left its model; None if it has not."""
     result = _read_json(output / "result.json")
-    if result is None or _read_json(output / "identity.json") != identity:
+    if result is None or _other(output, identity):
         return None
     told = {name: result["provenance"].get(name) for name in ("data_sha256", "evaluation_sha256")}
     same = told == {"data_sha256": None, "evaluation_sha256": None} | digests
@@ -106,6 +105,12 @@ def begin(output: Path, config: TrainingConfig, identity: dict, resume: bool) ->
     write_json(output / "identity.json", identity)
     text = yaml.safe_dump(config.applied(), sort_keys=False)
     write_atomically(output / "config.yaml", lambda p: p.write_text(text, encoding="utf-8"))
+
+
+def _other(output: Path, identity: dict) -> list[str]:
+    """In what the run that the folder holds, if one, is another."""
+    before = _read_json(output / "identity.json") or identity
+    return sorted(k for k in identity if before.get(k) != identity[k])
 
 
 def _read_json(path: Path) -> dict | None:

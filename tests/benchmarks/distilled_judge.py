@@ -22,7 +22,7 @@ import polars as pl
 import yaml
 
 import rulekit as rk
-from rulekit.files import sha256
+from rulekit.files import sha256, write_atomically
 from rulekit.inputs.pairs import folds, split_pairs
 from rulekit.inputs.readings import READ
 from rulekit.inputs.sources import by_response, joined_labels, load_labelled
@@ -48,10 +48,15 @@ class Kept(Judge):
             self.judge = self.judge or self.load()
             said = self.judge.rate(prompts, responses, rules, wanted).probabilities[wanted]
             self.folder.mkdir(parents=True, exist_ok=True)
-            np.save(file, said.astype(np.float32))
+            write_atomically(file, partial(_save, said.astype(np.float32)))
         rating = Rating.blank(*wanted.shape)
         rating.probabilities[wanted] = np.load(file)
         return rating
+
+
+def _save(values: np.ndarray, file: Path) -> None:
+    with file.open("wb") as out:
+        np.save(out, values)
 
 
 def halves():

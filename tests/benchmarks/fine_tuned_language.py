@@ -7,8 +7,9 @@
 Reward models on the 1,160 rated HH-RLHF pairs, taught by people, by the sum of all rules and by the
 recommended labels, and by people on all 2,308 pairs; the adapter that names five rules of each rated
 pair. Folds are by prompt; people's choice is the truth. `train` needs a GPU, or an hour for each teacher
-on two cores; it goes on where it was left, and `--only` and several processes share the work. `table`
-takes the folds that are there.
+on two cores. Each fold is kept when it is done, under its settings: the same call goes on where it was
+left, and several processes may train different teachers (`--only`). `table`, asked with the same
+settings, takes the folds that are there.
 """
 
 import argparse
@@ -20,6 +21,7 @@ import yaml
 
 import rulekit as rk
 from rulekit import studies
+from rulekit.files import sha256
 from rulekit.inputs.pairs import folds
 from rulekit.inputs.sources import load_ratings
 from rulekit.training import RewardModel, engine
@@ -57,9 +59,14 @@ def targets(teacher: str, folder: Path):
     return [one] * N_FOLDS
 
 
+def file_of(teacher: str, folder: Path, config: str, settings: dict) -> Path:
+    """Where what a teacher's models say of each pair is kept."""
+    return folder / f"{teacher}-{sha256(repr((config, sorted(settings.items()))))[:8]}.npy"
+
+
 def train(teacher: str, folder: Path, config: str, settings: dict) -> None:
     """Margins, or logits of rules, of the pairs of each fold from a model of the others."""
-    file, pairs = folder / f"{teacher}.npy", pairs_of(teacher)
+    file, pairs = file_of(teacher, folder, config, settings), pairs_of(teacher)
     if teacher == ADAPTER and not file.is_file():
         chosen = rk.select(rated()[1], K)
         np.save(
@@ -89,9 +96,10 @@ def train(teacher: str, folder: Path, config: str, settings: dict) -> None:
         np.save(file, out)
 
 
-def table(folder: Path, config: str) -> None:
+def table(folder: Path, config: str, settings: dict) -> None:
     """Print accuracies and paired differences of what has been trained."""
-    there = [name for name in TEACHERS if (folder / f"{name}.npy").is_file()]
+    kept = {name: file_of(name, folder, config, settings) for name in TEACHERS}
+    there = [name for name in TEACHERS if kept[name].is_file()]
     pairs, scores = rated()
     every = pairs_of(ALL)
     heads = studies.reward_margins(pairs, {"people": None, "sum": rk.label(scores)})
@@ -105,7 +113,7 @@ def table(folder: Path, config: str) -> None:
     for teacher in (name for name in there if name != ADAPTER):
         of = every if teacher == ALL else pairs
         length = of_all[longer] if teacher == ALL else heads[longer]
-        margins = {f"{config}, {teacher}": np.load(folder / f"{teacher}.npy")}
+        margins = {f"{config}, {teacher}": np.load(kept[teacher])}
         margins |= {f"encoder, {teacher}": heads[teacher], longer: length}
         measured = ~np.isnan(margins[f"{config}, {teacher}"])
         of = of.filter(pl.Series(measured))
@@ -122,7 +130,7 @@ def table(folder: Path, config: str) -> None:
         return
     chosen = rk.select(scores, K)
     for name, p in (
-        (config, np.load(folder / f"{ADAPTER}.npy")),
+        (config, np.load(kept[ADAPTER])),
         ("encoder", rk.training.cross_fit_adapter(pairs, chosen)),
     ):
         figures, labels = studies.adapter_report(pairs, scores, p, K)
@@ -139,13 +147,17 @@ def main() -> None:
     parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("SETTING", "VALUE"))
     given = parser.parse_args()
     pl.Config.set_tbl_rows(30).set_tbl_width_chars(160).set_fmt_str_lengths(60)
+    settings = {name: yaml.safe_load(value) for name, value in given.p}
     if given.what == "labels":
         write_labels(given.folder)
     elif given.what == "table":
-        table(given.folder, given.config)
+        table(given.folder, given.config, settings)
     else:
-        settings = {name: yaml.safe_load(value) for name, value in given.p}
-        for teacher in given.only or TEACHERS:
+        wanted = given.only or TEACHERS
+        if "recommended" in wanted and not (given.folder / LABELS).is_file():
+            parser.error(f"{given.folder / LABELS} is not there; allowed: `labels` first")
+        given.folder.mkdir(parents=True, exist_ok=True)
+        for teacher in wanted:
             train(teacher, given.folder, given.config, settings)
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import http.server
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from rulekit import models
-from rulekit.models import catalogue
+from rulekit.models import catalogue, folders
 
 NAME = "smollm2-135m"
 CLOSED = "http://127.0.0.1:9"  # the port of discard: nobody listens
@@ -119,5 +120,35 @@ def test_two_processes_that_want_a_model_at_once_fetch_it_once_and_it_can_be_rem
     for file in smollm2.iterdir():
         assert (folder / file.name).read_bytes() == file.read_bytes()
     out, _ = command(tmp_path, "remove", NAME).communicate()
-    assert out == f"removed {folder}\n"
+    assert out == f"removed {NAME}\n"
     assert not folder.exists()
+
+
+def test_a_damaged_folder_is_not_here_and_is_made_anew_and_what_was_left_of_a_fetch_goes(
+    tmp_path, smollm2, monkeypatch
+):
+    monkeypatch.setenv("RULEKIT_CACHE", str(tmp_path))
+    made, folder = [], tmp_path / "models" / smollm2.name
+    monkeypatch.setattr(
+        folders, "_make", lambda source, to, *_: made.append(shutil.copytree(smollm2, to))
+    )
+    left = folder.with_name(f".{NAME}-killed")
+    for damage in (
+        lambda: folder.mkdir(),
+        lambda: (folder / "tokenizer.json").unlink(),
+        lambda: os.truncate(folder / "model.safetensors", 10_000_000),
+    ):
+        left.mkdir(parents=True)
+        damage()
+        assert models.fetched(NAME) is None
+        said = []
+        assert models.fetch(NAME, say=said.append) == folder == models.fetched(NAME)
+        assert said == [f"{folder} is damaged; it is made anew"]
+        assert not left.exists()
+    assert len(made) == 3
+    with pytest.raises(ValueError, match="/nonexistent: no such file; allowed: SmolLM2"):
+        models.fetch(NAME, "/nonexistent")
+    (folder / "config.json").unlink()
+    assert models.remove(NAME)
+    assert not models.remove(NAME)
+    assert [path.suffix for path in folder.parent.iterdir()] == [".lock"]

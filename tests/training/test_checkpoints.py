@@ -68,6 +68,19 @@ def test_a_run_does_not_go_on_from_another_ones_checkpoint(base, tmp_path):
     train(some_pairs(8), config=config, output=tmp_path / "run", learning_rate=1e-4, resume=False)
 
 
+def test_what_only_saves_memory_may_change_when_a_run_goes_on(base, tmp_path):
+    config = settings(base, max_steps=4, save_every=2, keep_checkpoints=9)
+    whole = train(some_pairs(16), config=config, output=tmp_path / "run")
+    before = weights(whole.model_folder)
+    forget_after(tmp_path / "run", 2)
+    fields = {"checkpointed_layers": "all", "token_budget": 128}
+    resumed = train(some_pairs(16), config=config, output=tmp_path / "run", **fields)
+    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").open()]
+    assert [row["step"] for row in rows if "loss" in row] == [1, 2, 3, 4]
+    for name, weight in weights(resumed.model_folder).items():
+        torch.testing.assert_close(weight, before[name], atol=1e-4, rtol=1e-4)
+
+
 def test_a_run_leaves_a_checkpoint_every_tenth_and_at_its_end(base, tmp_path):
     for save_every, expected in (
         (None, {2, 4, 6, 8, 10, 12, 14, 16, 18, 20}),

@@ -60,9 +60,11 @@ def test_a_yaml_file_starts_from_its_preset_and_an_unknown_key_is_an_error(tmp_p
         (
             "h200-8b",
             {"compiled_layers": True, "lora": {}},
-            "compiled_layers with lora; allowed: one",
+            "^compiled_layers with lora; allowed: one",
         ),
         ("h200-8b", {"compiled_layers": True, "fsdp": True}, "compiled_layers with fsdp; allowed"),
+        ("h200-8b", {"checkpointed_layers": True}, "checkpointed_layers.*: .* valid integer"),
+        ("h200-8b", {"checkpointed_layers": -1}, "^checkpointed_layers is -1; allowed: 'all', 0"),
         ("encoder-frozen", {"max_tokens": 64}, "max_tokens: .* frozen model; allowed: .*, l2, "),
         ("encoder-frozen", {"epochs": 50}, "epochs: not used by task 'reward' on a frozen"),
         ("encoder-frozen", {"task": "adapter", "l2": 1.0}, "l2: not used by task 'adapter'"),

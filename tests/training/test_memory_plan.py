@@ -41,6 +41,13 @@ def test_planned_activations_are_those_that_autograd_keeps(checkpointed, tmp_pat
     assert found == pytest.approx(planned, rel=0.2)
 
 
+def test_a_plan_for_another_device_is_that_of_the_device(tmp_path):
+    config = settings(make_model(tmp_path / "m"), device_memory_gb=80.0)
+    of_a_gpu = plan(config)
+    assert of_a_gpu.overhead_gb == 1.0
+    assert of_a_gpu.total_gb > plan(settings(tmp_path / "m")).total_gb
+
+
 def test_a_plan_counts_the_8b_model_and_refuses_what_cannot_fit(tmp_path):
     eight = {
         "vocab_size": 128_256,

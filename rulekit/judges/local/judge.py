@@ -7,7 +7,6 @@ All rules of a response (or, with `rule_first`, all responses of a rule) share o
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,22 +16,22 @@ import numpy as np
 from pydantic import Field
 
 from rulekit import models
-from rulekit.files import cache_folder, sha256, sha256_file, write_atomically
+from rulekit.files import sha256
 from rulekit.inputs.pairs import dialogue
 from rulekit.inputs.rules import RuleSet
 from rulekit.judges import prompts as templates
 from rulekit.judges.contract import Rating, Usage, keeping, wanted_cells
 from rulekit.judges.local.tokens import answer_tokens, encode, skeleton
+from rulekit.judges.local.weights import folder_or_name, own_template, weights_name
 from rulekit.judges.mass import LEAST_MASS, enough_mass, too_little, warn_if_low
 from rulekit.judges.prompts import ANSWERS, PromptedJudge, Template
 from rulekit.judges.settings import Settings
 from rulekit.judges.texts import askable, compiled, markers_of, plain
 
 RULE_TOKENS = 256  # room kept for any rule, so that a cut never depends on which rules are asked
-TEMPLATE_FILE = "judge_template.json"  # beside a model that was trained to rate: its words
 # Allowed relative difference of shared and separate logits. In half precision rounding alone makes
-# up to .05 of it on a small model, a token that sees another rule .4.
-_HALF, _FULL = 0.15, 1e-3
+# up to .05 of it on a small model on a CPU, and more on a GPU; a rule that sees another .2 to .3.
+_FULL, _HALF, _HALF_ON_GPU = 1e-3, 0.1, 0.15
 
 
 class _Numbers(Settings):
@@ -147,20 +146,25 @@ class LocalJudge(PromptedJudge):
             If a named model is not here and cannot be fetched.
         """
         import torch
+        from safetensors import SafetensorError
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
-        model = _folder_or_name(models.path(model))
+        model = folder_or_name(models.path(model))
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         dtype = dtype or ("bfloat16" if device.startswith("cuda") else "float32")
         if dtype not in (allowed := ("float32", "bfloat16", "float16")):
             raise ValueError(f"dtype is {dtype!r}; allowed: {', '.join(allowed)}")
+        if device.startswith("cuda") and not torch.cuda.is_available():
+            raise ValueError(f"device is {device!r}, and torch finds no GPU; allowed: 'cpu'")
         tokenizer = AutoTokenizer.from_pretrained(model, revision=revision)
-        network = AutoModelForCausalLM.from_pretrained(
-            model, revision=revision, dtype=getattr(torch, dtype)
-        )
-        commit = getattr(network.config, "_commit_hash", None)
-        name = f"{model}@{commit}" if commit else f"weights {_folder_digest(Path(model))}"
-        template = _own_template(model) if template is None else template
+        try:
+            network = AutoModelForCausalLM.from_pretrained(
+                model, revision=revision, dtype=getattr(torch, dtype)
+            )
+        except SafetensorError as error:
+            raise ValueError(f"model {model}: {error}; allowed: weights that are whole") from None
+        name = weights_name(model, revision)
+        template = own_template(model) if template is None else template
         settings = (template, tokens_per_batch, max_tokens, attention, least_mass)
         return cls(network.to(device).eval(), tokenizer, name, *settings)
 
@@ -370,7 +374,9 @@ class LocalJudge(PromptedJudge):
         whole = [few.prefix + s for s in few.suffixes]
         alone = shared_pass.run_separately(self.model, whole, self.tokens_per_batch, lambda x: x)
         centred = alone - alone.mean(-1, keepdim=True)
-        allowed = _FULL if str(self.model.dtype) == "torch.float32" else _HALF
+        allowed = _HALF_ON_GPU if self.model.device.type == "cuda" else _HALF
+        if str(self.model.dtype) == "torch.float32":
+            allowed = _FULL
         while self.attention != "separate":
             slower = "grouped" if self.attention == "flex" else "separate"
             try:
@@ -389,41 +395,3 @@ class LocalJudge(PromptedJudge):
         what = "rating one pass a rule" if attention == "separate" else f"trying {attention!r}"
         warnings.warn(f"{self.name}: {reason}; {what}", stacklevel=4)
         self.attention = attention
-
-
-def _folder_or_name(model: str | Path) -> str | Path:
-    """A model that looks like a path must be a folder: the hub is not asked for it."""
-    text = str(model)
-    path = Path(text).expanduser()
-    if path.is_dir():
-        return path
-    if isinstance(model, Path) or text.startswith((".", "/", "~")) or text.count("/") > 1:
-        raise ValueError(f"model: no such folder: {text}; allowed: a folder, or a name on the hub")
-    return model
-
-
-def _own_template(model: str | Path) -> str | dict:
-    """The words that a folder's model was trained on, or the default."""
-    path = Path(model) / TEMPLATE_FILE
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else templates.DEFAULT
-
-
-def _folder_digest(folder: Path) -> str:
-    """Digest of a model folder's files, weights included, wherever the folder lies.
-
-    That of a large file is kept under its path, size and time: reading 140 GB takes minutes.
-    """
-    files = sorted(p for p in folder.iterdir() if p.suffix in (".safetensors", ".bin", ".json"))
-    return sha256("\n".join(f"{p.name} {_kept_digest(p)}" for p in files))[:16]
-
-
-def _kept_digest(path: Path) -> str:
-    status = path.stat()
-    if status.st_size < 2**26:
-        return sha256_file(path)
-    key = sha256(f"{path.resolve()} {status.st_size} {status.st_mtime_ns}")
-    kept = cache_folder("digests") / key
-    if not kept.is_file():
-        digest = sha256_file(path)
-        write_atomically(kept, lambda p: p.write_text(digest, encoding="ascii"))
-    return kept.read_text(encoding="ascii")
