@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rulekit import loading
 from rulekit.files import cache_folder, sha256, sha256_file
 
 HUB_NAME = "sentence-transformers/all-MiniLM-L6-v2"
@@ -91,7 +92,8 @@ class Encoder:
         from transformers import AutoModel
 
         quiet_when_headless()
-        return AutoModel.from_pretrained(self.path).eval()
+        with loading.ALONE:
+            return AutoModel.from_pretrained(self.path).eval()
 
     @functools.cached_property
     def tokenizer(self):

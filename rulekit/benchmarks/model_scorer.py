@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
+from rulekit import loading
 from rulekit.benchmarks.contract import Question, Scored
 from rulekit.files import sha256
 from rulekit.models import path as folder_of
@@ -155,12 +156,13 @@ class ModelScorer:
             If weights are missing, such as those of a head that would be new.
         """
         chosen = attention.choose(self.reading.attention, self.device, self._described)
-        model, report = AutoModelForSequenceClassification.from_pretrained(
-            self.folder,
-            attn_implementation=chosen,
-            dtype=_DTYPES[self.reading.precision],
-            output_loading_info=True,
-        )
+        with loading.ALONE:
+            model, report = AutoModelForSequenceClassification.from_pretrained(
+                self.folder,
+                attn_implementation=chosen,
+                dtype=_DTYPES[self.reading.precision],
+                output_loading_info=True,
+            )
         if lacking := sorted(map(str, report["missing_keys"])):
             raise ValueError(
                 f"{self.name}: weights missing: {', '.join(lacking[:3])}; they would start at random; "

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rulekit import loading
 from rulekit.files import sha256, sha256_file
 from rulekit.models.catalogue import PROMPT, Source
 
@@ -142,7 +143,8 @@ def logits(folder: Path, tokens: list[int]) -> dict[int, float]:
     bars = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+        with loading.ALONE:
+            model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     finally:
         if bars:
             logging.enable_progress_bar()

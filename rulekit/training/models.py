@@ -28,6 +28,7 @@ from transformers import (
 )
 from transformers.utils import logging
 
+from rulekit import loading
 from rulekit.models import path as folder_of
 from rulekit.training import attention, layers
 from rulekit.training.config import TrainingConfig
@@ -232,7 +233,8 @@ def read(kind, config: TrainingConfig, /, **kwargs):
     """
     path = path_of(config.model)
     try:
-        return kind.from_pretrained(path, revision=config.revision, **kwargs)
+        with loading.ALONE:
+            return kind.from_pretrained(path, revision=config.revision, **kwargs)
     except (OSError, HFValidationError, SafetensorError) as error:
         reason = str(error).split("\n")[0]
         raise FileNotFoundError(

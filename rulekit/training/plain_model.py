@@ -19,6 +19,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
+from rulekit import loading
 from rulekit.files import write_json
 from rulekit.inputs.identity import Identity
 from rulekit.training import attention, batches, models
@@ -108,9 +109,10 @@ class PlainModel:
         device = "cuda" if torch.cuda.is_available() else "cpu"
         described = AutoConfig.from_pretrained(self.folder)
         chosen = attention.choose(self.note.attention, device, described)
-        model, report = AutoModelForSequenceClassification.from_pretrained(
-            self.folder, attn_implementation=chosen, output_loading_info=True
-        )
+        with loading.ALONE:
+            model, report = AutoModelForSequenceClassification.from_pretrained(
+                self.folder, attn_implementation=chosen, output_loading_info=True
+            )
         if report["missing_keys"]:
             lacking = ", ".join(sorted(map(str, report["missing_keys"]))[:3])
             raise ValueError(f"{self.folder}: weights missing: {lacking}; allowed: a whole model")

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
-from rulekit import models
+from rulekit import loading, models
 from rulekit.files import sha256
 from rulekit.inputs.pairs import dialogue
 from rulekit.inputs.rules import RuleSet
@@ -158,9 +158,10 @@ class LocalJudge(PromptedJudge):
             raise ValueError(f"device is {device!r}, and torch finds no GPU; allowed: 'cpu'")
         tokenizer = AutoTokenizer.from_pretrained(model, revision=revision)
         try:
-            network = AutoModelForCausalLM.from_pretrained(
-                model, revision=revision, dtype=getattr(torch, dtype)
-            )
+            with loading.ALONE:
+                network = AutoModelForCausalLM.from_pretrained(
+                    model, revision=revision, dtype=getattr(torch, dtype)
+                )
         except SafetensorError as error:
             raise ValueError(f"model {model}: {error}; allowed: weights that are whole") from None
         name = weights_name(model, revision)
