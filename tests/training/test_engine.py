@@ -77,6 +77,9 @@ def test_the_same_call_returns_the_finished_run_and_measures_anew_on_other_pairs
         shutil.rmtree(tmp_path / "run" / "checkpoints", ignore_errors=True)
         with pytest.raises(ValueError, match=message):
             train(some_pairs(16), config=config, **given, **fields)
+    (tmp_path / "run" / "identity.json").unlink()  # of which run the result is, nobody knows now
+    with pytest.raises(pytest.fail.Exception, match="trained again"):
+        train(some_pairs(16), config=config, **given)
     with pytest.raises(pytest.fail.Exception, match="trained again"):
         train(some_pairs(16), config=config, **given, resume=False)
     assert not (tmp_path / "run" / "result.json").exists()
